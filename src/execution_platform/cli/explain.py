@@ -1,0 +1,61 @@
+"""`ep explain`: the dry run of a request."""
+
+from typing import Annotated, cast
+
+import typer
+
+from execution_platform.cli.outcome import Exit, told
+from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
+from execution_platform.cli.snapshot import open_snapshot, read_settings
+
+Row = dict[str, object]
+
+
+def explain(
+    prompt: Annotated[str, typer.Argument(help="What would be asked.")] = "Hello",
+    persona: Annotated[str | None, typer.Option("--persona", "-p", help="Persona that asks.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model that is asked for.")] = None,
+    require: Annotated[
+        list[str] | None, typer.Option("--require", "-r", help="Capability the request needs: NAME or NAME=VALUE.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, for the forecast.")] = None,
+    config: ConfigFile = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show which models would be tried, in order, why others would not, what would be lost and what it may cost."""
+    with told(), open_snapshot(read_settings(config)) as snapshot:
+        from execution_platform.router.requirements import normalise
+        from execution_platform.runtime.explain import explain as explain_request
+        from execution_platform.spi import ChatRequest, Message
+
+        request = ChatRequest([Message("user", prompt)], model, max_tokens=max_tokens)
+        found = explain_request(snapshot, request, persona=persona, requires=normalise(_requires(require or [])))
+    candidates = cast("list[Row]", found["candidates"])
+    if as_json:
+        print_json(found)
+    else:
+        print_table("", ("order", "model", "state", "cost at most", "losses"), [_cells(row) for row in candidates])
+    if not any(row["kept"] for row in candidates):
+        raise typer.Exit(Exit.UNREACHABLE)
+
+
+def _requires(given: list[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for item in given:
+        name, separator, value = item.partition("=")
+        found[name] = True if not separator else int(value) if value.isdigit() else value
+    return found
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    estimate = cast("Row", row.get("estimate") or {})
+    cost = estimate.get("cost_usd")
+    losses = cast("list[Row]", row.get("losses") or [])
+    return (
+        str(row.get("order", "-")),
+        f"{row['provider']}/{row['model']}",
+        str(row.get("refused") or ("would be tried" if row["kept"] else row["reason"])),
+        "" if not row["kept"] else "unknown" if cost is None else f"${cost:.6f}",
+        ", ".join(f"{loss['path']} ({loss['severity']})" for loss in losses),
+    )

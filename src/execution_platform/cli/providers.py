@@ -1,0 +1,100 @@
+"""`ep providers`: what can answer, and what is missing where it cannot."""
+
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from execution_platform.cli.outcome import told
+from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
+from execution_platform.cli.snapshot import open_snapshot, read_settings
+
+if TYPE_CHECKING:
+    from execution_platform.config.settings import Settings
+    from execution_platform.config.values import ProviderConfig
+    from execution_platform.runtime.snapshot import Snapshot
+
+
+class ProviderRow(TypedDict):
+    """One provider as the commands tell it."""
+
+    name: str
+    kind: str
+    state: str
+    reason: str | None
+    default: bool
+    default_model: str | None
+    models: list[str]
+    origin: str
+
+
+def providers(
+    config: ConfigFile = None,
+    *,
+    discover: Annotated[bool, typer.Option(help="Look for local servers on their usual ports.")] = True,
+    as_json: Json = False,
+) -> None:
+    """List the providers, live or not, and what is missing."""
+    with told():
+        settings = read_settings(config)
+        with open_snapshot(settings, discover=discover) as snapshot:
+            rows = provider_rows(snapshot, settings)
+    if as_json:
+        print_json({"providers": rows})
+        return
+    print_table(
+        "",
+        ("provider", "kind", "state", "default model", "missing"),
+        [
+            (
+                row["name"] + (" (default)" if row["default"] else ""),
+                row["kind"],
+                row["state"],
+                row["default_model"] or "",
+                row["reason"] or "",
+            )
+            for row in rows
+        ],
+    )
+
+
+def provider_rows(snapshot: "Snapshot", settings: "Settings") -> list[ProviderRow]:
+    """Every provider of the snapshot with its state: live, simulated or off."""
+    return [_row(snapshot, settings, given) for given in snapshot.config.providers.values()]
+
+
+def _row(snapshot: "Snapshot", settings: "Settings", given: "ProviderConfig") -> ProviderRow:
+    provider = snapshot.providers.get(given.name)
+    reason = None if provider is not None and provider.simulated else _missing(given, settings)
+    state = "off" if reason is not None else "simulated" if provider is not None and provider.simulated else "live"
+    return {
+        "name": given.name,
+        "kind": given.kind,
+        "state": state,
+        "reason": reason,
+        "default": given.name == snapshot.default_provider,
+        "default_model": snapshot.config.default_model(given.name),
+        "models": list(given.models),
+        "origin": given.origin,
+    }
+
+
+def _missing(given: "ProviderConfig", settings: "Settings") -> str | None:
+    """What the provider lacks to be called; None when it can be."""
+    from execution_platform.config.resolve import is_live
+    from execution_platform.providers.local.packages import survey
+    from execution_platform.providers.registry import specs
+
+    spec = specs().get(given.kind)
+    if not is_live(given, settings.environ):
+        names = spec.key_env if spec is not None else ()
+        return f"no key: set {' or '.join(names)}" if names else f"no key: set providers.{given.name}.api_key"
+    if spec is not None and spec.local and spec.build is not None:
+        lacking = survey().missing
+        return f"packages are missing: {', '.join(lacking)}" if lacking else None
+    url = given.base_url or (spec.base_url if spec is not None else None)
+    if url is None:
+        has_own = spec is not None and spec.build is not None
+        return None if has_own else f"no address: set providers.{given.name}.base_url"
+    if given.origin == "builtin" and not given.needs_key:
+        return f"no server answers at {url}"
+    return None

@@ -1,0 +1,267 @@
+"""The configuration file as it is written: every section, with the sentence that its JSON Schema shows."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
+from execution_platform.config.secret import SecretRef
+
+LossPolicyName = Literal["strict", "default", "lenient"]
+Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+PermissionLevel = Literal["full", "write", "read_only", "none"]
+PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
+
+_BINARY_UNITS = {"kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "b": 1}
+
+
+def _size(value: object) -> object:
+    """`20 MiB` as bytes; numbers are bytes already."""
+    if not isinstance(value, str):
+        return value
+    number, _, unit = value.strip().partition(" ")
+    factor = _BINARY_UNITS.get(unit.strip().lower())
+    if factor is None or not number.isdigit():
+        raise ValueError("must be a number of bytes or a size such as 20 MiB")
+    return int(number) * factor
+
+
+def _decimal(value: object) -> object:
+    """Money as written: 0.1 is a tenth, not the nearest binary fraction."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
+    return value
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Size = Annotated[
+    int, BeforeValidator(_size), Field(ge=1), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
+]
+Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
+Names = Annotated[
+    list[str],
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+Seconds = Annotated[float, Field(gt=0)]
+Requires = Annotated[
+    RawRequires,
+    BeforeValidator(requirements),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": ["string", "object"]}},
+                {"type": "object", "additionalProperties": {"type": ["boolean", "integer", "string"]}},
+            ]
+        }
+    ),
+]
+
+
+class RawTimeouts(Raw):
+    """Seconds a provider may take."""
+
+    connect: Seconds | None = Field(default=None, description="Seconds until the connection stands; 3 unless set.")
+    first_token: Seconds | None = Field(
+        default=None, description="Seconds until the first byte of the answer; 20 unless set."
+    )
+    idle: Seconds | None = Field(default=None, description="Seconds of silence within an answer; 60 unless set.")
+    total: Seconds | None = Field(default=None, description="Seconds for the whole answer; 600 unless set.")
+
+
+class RawRetry(Raw):
+    """How often a provider is tried again before the next one is."""
+
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=5, description="Attempts in all, the first included; 3 unless set."
+    )
+    base_seconds: Seconds | None = Field(
+        default=None, description="Upper bound of the first pause, doubled each time; 1 unless set."
+    )
+    max_seconds: Seconds | None = Field(default=None, description="Upper bound of any pause; 16 unless set.")
+
+
+class RawBreaker(Raw):
+    """When a failing provider is left alone."""
+
+    failure_threshold: int | None = Field(
+        default=None, ge=1, description="Failures in a row that open the breaker; 5 unless set."
+    )
+    timeout_seconds: Seconds | None = Field(
+        default=None, description="Seconds until one try is let through again; 60 unless set."
+    )
+
+
+class RawPrice(Raw):
+    """Price of a model in US dollars per million tokens."""
+
+    input: Money = Field(description="Per million input tokens.")
+    output: Money = Field(description="Per million output tokens.")
+    cache_read: Money | None = Field(default=None, description="Per million input tokens read from the cache.")
+    cache_write: Money | None = Field(default=None, description="Per million input tokens written to the cache.")
+    cache_write_1h: Money | None = Field(
+        default=None, description="Per million input tokens written to the one-hour cache."
+    )
+
+
+class RawProvider(Raw):
+    """One provider: an address, a credential and what is known of its models."""
+
+    kind: str | None = Field(default=None, description="What it speaks; the provider's own name unless set.")
+    base_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="Root of its API; the kind's usual address unless set."
+    )
+    api_key: SecretRef | None = Field(
+        default=None, description="Credential: ${ENV}, file:///path, aws-sm://name#field, vault://mount/path#field."
+    )
+    models: list[str] | None = Field(default=None, description="Models that may be named without the provider.")
+    default_model: str | None = Field(default=None, description="Model used where only the provider is named.")
+    timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits in seconds.")
+    retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits.")
+    circuit_breaker: RawBreaker = Field(default_factory=RawBreaker, description="Circuit breaker limits.")
+    headers: dict[str, SecretRef] = Field(
+        default_factory=dict, description="Headers sent with every request; values may refer to secrets."
+    )
+    api_version: str | None = Field(default=None, description="API version, where the provider's address carries one.")
+    deployments: dict[str, str] = Field(default_factory=dict, description="Model name to deployment name (Azure).")
+    region: str | None = Field(default=None, description="Region of the endpoint.")
+    profiles: dict[str, RawProfile] = Field(
+        default_factory=dict,
+        description="Facts of models that override the catalogue; the key is a model name or a glob.",
+    )
+    prices: dict[str, RawPrice] = Field(
+        default_factory=dict, description="Prices by model name; they override the price table."
+    )
+    free: bool = Field(default=False, description="Tokens of this provider cost nothing.")
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Settings only this kind of provider understands."
+    )
+
+
+class RawTarget(Raw):
+    """One member of a logical model."""
+
+    model: str = Field(description="provider/model, or a provider for its default model.")
+    weight: int = Field(default=1, ge=0, description="Share of the traffic under the strategy weighted.")
+    priority: int = Field(default=0, description="Lower is tried earlier under the strategy priority.")
+
+
+class RawLogicalModel(Raw):
+    """A model name of yours in front of one or more real ones."""
+
+    targets: list[RawTarget] = Field(min_length=1, description="The real models.")
+    strategy: Strategy = Field(
+        default="priority", description="How the order of the targets is found for each request."
+    )
+
+
+class RawBudget(Raw):
+    """Limits of tokens and money."""
+
+    tokens_per_min: int | None = Field(default=None, ge=1, description="Tokens per minute.")
+    tokens_per_run: int | None = Field(default=None, ge=1, description="Tokens of one run.")
+    cost_per_min: Money | None = Field(default=None, description="US dollars per minute.")
+    hourly_usd: Money | None = Field(default=None, description="US dollars per hour.")
+    daily_usd: Money | None = Field(default=None, description="US dollars per day.")
+    monthly_usd: Money | None = Field(default=None, description="US dollars per month.")
+    alert_threshold: float | None = Field(
+        default=None, gt=0, le=1, description="Share of a limit at which an alert is sent; 0.8 unless set."
+    )
+
+
+class RawPersona(Raw):
+    """One persona: what it needs, what it prefers, what it may do."""
+
+    description: str | None = Field(default=None, description="One sentence for people.")
+    abstract: bool = Field(default=False, description="Only to be extended; cannot be called.")
+    extends: str | None = Field(default=None, description="Persona whose settings are taken where this one has none.")
+    prefer: Names | None = Field(
+        default=None, description="Models in order of preference: provider, provider/model or a logical model."
+    )
+    provider: str | None = Field(default=None, description="First choice; with fallback the older spelling of prefer.")
+    fallback: Names | None = Field(default=None, description="Further choices after provider, in order.")
+    model: str | None = Field(default=None, description="Model of the first choice.")
+    requires: Requires | None = Field(default=None, description="Capabilities every model of the chain must have.")
+    system: str | None = Field(default=None, description="System prompt placed before the caller's own.")
+    tools: list[str] | None = Field(default=None, description="Tools of the persona; an empty list means none.")
+    permissions: dict[str, PermissionLevel] | None = Field(default=None, description="Permission level by tool.")
+    permission_mode: PermissionMode | None = Field(default=None, description="How tool calls are approved.")
+    budget: RawBudget | None = Field(default=None, description="Limits of tokens and money.")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Used where the caller sets none.")
+    max_tokens: int | None = Field(default=None, ge=1, description="Used where the caller sets none.")
+    aliases: list[str] | None = Field(default=None, description="Other names of the persona.")
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> "RawPersona":
+        if self.prefer is not None and (self.provider is not None or self.fallback is not None):
+            raise ValueError("has both prefer and provider/fallback; they say the same thing, keep prefer")
+        return self
+
+
+class RawKey(Raw):
+    """A gateway key from configuration."""
+
+    name: str = Field(description="Name of the key in logs and reports.")
+    key: SecretRef | None = Field(default=None, description="The key, best as a reference such as ${TEAM_KEY}.")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key in hexadecimal, instead of the key."
+    )
+    tenant: str | None = Field(default=None, description="Tenant the key belongs to.")
+    personas: list[str] | None = Field(default=None, description="Personas the key may use; all unless set.")
+    models: list[str] | None = Field(default=None, description="Models the key may use; all unless set.")
+    loss_policy: LossPolicyName | None = Field(default=None, description="What a translation may lose for this key.")
+    admin: bool = Field(default=False, description="May use the management paths.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> "RawKey":
+        if (self.key is None) == (self.sha256 is None):
+            raise ValueError("needs exactly one of key and sha256")
+        return self
+
+
+class RawLimits(Raw):
+    """Limits of what callers may send."""
+
+    body: Size = Field(
+        default=20 * 1024 * 1024, description="Largest request body, in bytes or as a size such as 20 MiB."
+    )
+    depth: int = Field(default=64, ge=1, le=512, description="Deepest nesting of a JSON body.")
+    attempts: int = Field(default=5, ge=1, le=20, description="Most targets of a chain that one request may try.")
+
+
+class RawConfig(Raw):
+    """The whole file."""
+
+    version: Literal[1] = Field(default=1, description="Version of this format.")
+    default_provider: str | None = Field(
+        default=None, description="Provider of requests that name none; auto picks by available keys."
+    )
+    loss_policy: LossPolicyName = Field(default="default", description="What a translation between dialects may lose.")
+    keys: list[RawKey] = Field(default_factory=list[RawKey], description="Gateway keys.")
+    limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
+    timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
+    retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")
+    circuit_breaker: RawBreaker = Field(
+        default_factory=RawBreaker, description="Breaker limits of providers that set none."
+    )
+    providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
+    models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")
+    aliases: dict[str, str] = Field(default_factory=dict, description="Other names for models.")
+    personas: dict[str, RawPersona] = Field(default_factory=dict, description="Personas by name.")
+    persona_aliases: dict[str, str] = Field(default_factory=dict, description="Other names for personas.")
+
+
+def config_schema() -> dict[str, object]:
+    """The published JSON Schema of the file (draft 2020-12)."""
+    schema: dict[str, object] = RawConfig.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:execution-platform:schema:platform:1",
+        **schema,
+        "title": "platform.yaml",
+        "description": "Configuration of the Execution Platform.",
+    }

@@ -1,0 +1,186 @@
+"""The configuration at run time: frozen, complete, every name looked up, secrets still references."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from execution_platform.config.secret import SecretRef
+from execution_platform.spi.loss import LossPolicy
+
+Origin = Literal["file", "environment", "builtin"]
+Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+PermissionLevel = Literal["full", "write", "read_only", "none"]
+PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds a provider may take."""
+
+    connect: float = 3.0
+    first_token: float = 20.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often the same target is tried; pauses are drawn below `base_seconds` doubled each time."""
+
+    max_attempts: int = 3
+    base_seconds: float = 1.0
+    max_seconds: float = 16.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """When a failing deployment is left alone."""
+
+    failure_threshold: int = 5
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceOverride:
+    """US dollars per million tokens."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderConfig:
+    """One provider. None means: whatever the kind's row in the registry says."""
+
+    name: str
+    kind: str
+    base_url: str | None = None
+    credential: SecretRef | None = None
+    models: tuple[str, ...] = ()
+    default_model: str | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: Retry = field(default_factory=Retry)
+    circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    secret_headers: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
+    """Headers whose values are references, resolved at use."""
+    api_version: str | None = None
+    deployments: Mapping[str, str] = field(default_factory=dict[str, str])
+    region: str | None = None
+    profiles: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    """Facts by model name or glob, in the order of the file; later ones win."""
+    prices: Mapping[str, PriceOverride] = field(default_factory=dict[str, PriceOverride])
+    free: bool = False
+    needs_key: bool = True
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, str | int | float | bool])
+    origin: Origin = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalTarget:
+    """One member of a logical model: the name of a target, not yet looked up."""
+
+    name: str
+    weight: int = 1
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalModel:
+    """A model name of the operator's own in front of real ones."""
+
+    name: str
+    targets: tuple[LogicalTarget, ...]
+    strategy: Strategy = "priority"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of tokens and money; None is no limit."""
+
+    tokens_per_min: int | None = None
+    tokens_per_run: int | None = None
+    cost_per_min: Decimal | None = None
+    hourly_usd: Decimal | None = None
+    daily_usd: Decimal | None = None
+    monthly_usd: Decimal | None = None
+    alert_threshold: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonaConfig:
+    """One persona with everything it inherits."""
+
+    name: str
+    description: str | None = None
+    chain: tuple[str, ...] = ()
+    """Names of targets in order of preference; empty means the default provider."""
+    requires: Mapping[str, object] = field(default_factory=dict[str, object])
+    system: str | None = None
+    tools: tuple[str, ...] | None = None
+    """None: not said; empty: no tools."""
+    permissions: Mapping[str, PermissionLevel] = field(default_factory=dict[str, PermissionLevel])
+    permission_mode: PermissionMode = "default"
+    budget: Budget | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    aliases: tuple[str, ...] = ()
+    origin: Origin = "file"
+
+    @property
+    def changes_request(self) -> bool:
+        """Whether requests are altered by the persona, so that their bytes cannot pass through as they are."""
+        return bool(self.system) or self.temperature is not None or self.max_tokens is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayKeyConfig:
+    """A gateway key from configuration: the key by reference, or its SHA-256. None means all."""
+
+    name: str
+    key: SecretRef | None = None
+    sha256: str | None = None
+    tenant: str = "default"
+    personas: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    loss_policy: LossPolicy | None = None
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of what callers may send."""
+
+    body: int = 20 * 1024 * 1024
+    depth: int = 64
+    attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """One version of the configuration."""
+
+    providers: Mapping[str, ProviderConfig]
+    personas: Mapping[str, PersonaConfig]
+    persona_aliases: Mapping[str, str]
+    models: Mapping[str, LogicalModel]
+    aliases: Mapping[str, str]
+    """Other names for models, each to the name it stands for."""
+    keys: tuple[GatewayKeyConfig, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    loss_policy: LossPolicy = "default"
+    default_provider: str | None = None
+    """A provider's name; None means `auto`: the first that is available."""
+    development: bool = False
+    """Providers without a key are simulated."""
+    version_id: str = ""
+    """Names the content: equal configurations have equal ids, secrets left out."""
+
+    def default_model(self, provider: str) -> str | None:
+        """The model used where only the provider is named; None when it is not configured or none is known."""
+        given = self.providers.get(provider)
+        return None if given is None else given.default_model or next(iter(given.models), None)

@@ -1,0 +1,272 @@
+"""What a dialect is: a codec between one vendor's wire and the canonical language, without I/O.
+
+Decoders take bytes and give canonical values; encoders take canonical values and give bytes plus the
+`Loss`es of the way. A dialect knows nothing of HTTP libraries, of providers, or of other dialects.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from execution_platform.exceptions import ExecutionPlatformError, ProviderError
+from execution_platform.spi.events import Event
+from execution_platform.spi.loss import Loss
+from execution_platform.spi.parts import Origin
+from execution_platform.spi.profile import ModelProfile
+from execution_platform.spi.request import ChatRequest, EmbeddingsRequest
+from execution_platform.spi.response import ChatResponse, EmbeddingsResponse, Finish
+from execution_platform.spi.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What routing and metering need of a chat body, read without decoding the rest."""
+
+    model: str | None
+    stream: bool = False
+    max_tokens: int | None = None
+    n: int = 1
+    has_tools: bool = False
+    include_usage: bool = False
+    """OpenAI: the caller asked for the usage chunk itself."""
+    persona: str | None = None
+    provider: str | None = None
+    """Native: the provider the caller chose in the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A body for the wire and what it could not carry.
+
+    `headers` are headers of the dialect that the body needs (`anthropic-beta`); `tool_names` maps
+    names as sent to the names the caller declared, where they had to be changed.
+    """
+
+    body: bytes
+    losses: tuple[Loss, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    tool_names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where an answer that is being decoded comes from."""
+
+    origin: Origin
+    tool_names: Mapping[str, str] = field(default_factory=dict[str, str])
+    extra: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Facts of the target's profile that a decoder needs (`think_tags`, `audio_mime`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Downstream:
+    """For whom an answer is being encoded."""
+
+    model: str
+    """The name to answer with when the answer itself names no model."""
+    id: str
+    """The response id to use when the answer has none that suits the dialect."""
+    created: int = 0
+    include_usage: bool = False
+    sse: bool = True
+    """Gemini streams as SSE (`alt=sse`) or as one JSON array."""
+    extra: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Members for the native `done` event: provider, fallback_from, simulated …"""
+
+
+@dataclass(slots=True)
+class Metered:
+    """What the books need of an answer, filled by the same merge function that the decoder uses.
+
+    `committed` turns true with the first real content, `finished` with the proper end.
+    """
+
+    usage: Usage | None = None
+    finish: Finish | None = None
+    model: str | None = None
+    id: str | None = None
+    committed: bool = False
+    finished: bool = False
+    error: ProviderError | None = None
+
+
+class StreamDecoder(Protocol):
+    """Wire bytes → events. Where the bytes are split never shows."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes. Raises `ProtocolError` on bytes that are not the dialect."""
+        ...
+
+    def close(self) -> list[Event]:
+        """The last events, when the upstream ended. Raises `ProtocolError` if that was before the end."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Events → wire bytes."""
+
+    @property
+    def losses(self) -> Sequence[Loss]:
+        """What could not be carried so far."""
+        ...
+
+    def send(self, events: Sequence[Event]) -> bytes:
+        """The bytes for `events`, which came in one read and leave in one write. May be empty."""
+        ...
+
+    def close(self) -> bytes:
+        """The dialect's terminator, after the last `Finished`; nothing after `Failed`."""
+        ...
+
+
+class Relay(Protocol):
+    """Passthrough of a stream: bytes in, the same bytes out (whole frames), metered on the way.
+
+    Partial frames are held back, so that an error frame can follow at any time.
+    """
+
+    metered: Metered
+
+    def feed(self, data: bytes) -> bytes:
+        """The complete frames of what has come so far, except frames the caller must not see."""
+        ...
+
+    def close(self) -> bytes:
+        """What is left when the upstream ended; `metered.finished` tells whether that was proper."""
+        ...
+
+
+class EmbeddingsCodec(Protocol):
+    """Embeddings in this dialect."""
+
+    def path(self, model: str) -> str:
+        """Path below the provider's base URL."""
+        ...
+
+    def decode_request(self, body: bytes, *, model: str | None = None) -> EmbeddingsRequest:
+        """Wire → canonical; `model` where the path names it."""
+        ...
+
+    def encode_request(self, request: EmbeddingsRequest) -> Encoded:
+        """Canonical → wire; `request.model` is the target's."""
+        ...
+
+    def decode_response(self, body: bytes) -> EmbeddingsResponse:
+        """Wire → canonical."""
+        ...
+
+    def encode_response(self, response: EmbeddingsResponse, request: EmbeddingsRequest) -> bytes:
+        """Canonical → wire, in the form `request` asked for."""
+        ...
+
+
+class CountCodec(Protocol):
+    """Token counting in this dialect."""
+
+    def path(self, model: str) -> str:
+        """Path below the provider's base URL."""
+        ...
+
+    def decode_request(self, body: bytes, *, model: str | None = None) -> ChatRequest:
+        """Wire → canonical."""
+        ...
+
+    def encode_request(self, request: ChatRequest, profile: ModelProfile) -> Encoded:
+        """Canonical → wire."""
+        ...
+
+    def decode_response(self, body: bytes) -> int:
+        """The number of input tokens."""
+        ...
+
+    def encode_response(self, input_tokens: int) -> bytes:
+        """Canonical → wire."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A line of a model listing."""
+
+    id: str
+    owned_by: str = "execution-platform"
+    created: int = 0
+    display_name: str | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+
+
+class Dialect(Protocol):
+    """One wire language. Implementations are stateless; one instance serves all requests."""
+
+    name: str
+    stream_type: str
+    """Content type of a streamed answer."""
+    heartbeat: bytes
+    """What keeps an idle stream alive."""
+    embeddings: EmbeddingsCodec | None
+    count: CountCodec | None
+
+    def peek(self, body: bytes) -> Peek:
+        """Read what routing needs. Raises `InvalidRequest` on wrong types of those members."""
+        ...
+
+    def decode_request(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> ChatRequest:
+        """Wire → canonical; `model` and `stream` where the path says so. Raises `InvalidRequest` with `param`."""
+        ...
+
+    def encode_request(self, request: ChatRequest, profile: ModelProfile) -> Encoded:
+        """Canonical → wire; `request.model` is the target's model, `request.stream` as wanted upstream."""
+        ...
+
+    def chat_path(self, model: str, *, stream: bool) -> str:
+        """Path (and query) below the provider's base URL."""
+        ...
+
+    def patch(self, body: bytes, peek: Peek, model: str) -> bytes:
+        """Passthrough: the caller's bytes with only the target's model (and usage reporting) changed."""
+        ...
+
+    def relay(self, peek: Peek) -> Relay:
+        """Passthrough of a streamed answer."""
+        ...
+
+    def meter(self, body: bytes) -> Metered:
+        """Passthrough of a unary answer: what the books need. Raises `ProtocolError` if it is no answer."""
+        ...
+
+    def decode_response(self, body: bytes, upstream: Upstream) -> ChatResponse:
+        """Wire → canonical. Raises `ProtocolError` on bytes that are not the dialect, `ProviderError` on an error in a 200."""
+        ...
+
+    def encode_response(self, response: ChatResponse, downstream: Downstream) -> Encoded:
+        """Canonical → wire."""
+        ...
+
+    def stream_decoder(self, upstream: Upstream) -> StreamDecoder:
+        """A decoder for one streamed answer."""
+        ...
+
+    def stream_encoder(self, downstream: Downstream) -> StreamEncoder:
+        """An encoder for one streamed answer."""
+        ...
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """An upstream answer of status >= 400 as an error with its kind; header names are lower case."""
+        ...
+
+    def encode_error(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+        """An error body in this dialect."""
+        ...
+
+    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+        """An error inside a stream that has already begun; nothing follows it."""
+        ...
+
+    def encode_models(self, models: Sequence[ModelEntry]) -> bytes:
+        """A model listing."""
+        ...
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """The model ids of a listing."""
+        ...

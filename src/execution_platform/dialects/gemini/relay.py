@@ -1,0 +1,224 @@
+"""Passthrough: bytes in, the same bytes out, metered on the way by what the decoder uses, too."""
+
+import re
+from typing import Final
+
+from execution_platform import _json
+from execution_platform.dialects.base import Metered, Peek
+from execution_platform.dialects.gemini.errors import error_in_answer
+from execution_platform.dialects.gemini.finish import blocked, decode_finish
+from execution_platform.dialects.gemini.frames import ArraySplitter, texts_of
+from execution_platform.dialects.gemini.response import text_member
+from execution_platform.dialects.gemini.usage import REPORT_EVERY, Meter, grounding_of
+from execution_platform.dialects.gemini.wire import (
+    answer_object,
+    bad_answer,
+    camel,
+    mapping,
+    member,
+    objects,
+    resource,
+    whole,
+)
+from execution_platform.dialects.sse import FrameSplitter
+from execution_platform.dialects.take import Object, Taker
+from execution_platform.exceptions import InvalidRequest, ProtocolError
+from execution_platform.spi.response import Finish
+
+_USAGE: Final = b'"usageMetadata"'
+def _tells(whole: bytes) -> bool:
+    """Whether a read must be looked at frame by frame. One plain search after the other is the fastest way to know."""
+    return (
+        b'"finishReason"' in whole
+        or b'"functionCall"' in whole
+        or b'"error"' in whole
+        or b'"promptFeedback"' in whole
+        or b'"webSearchQueries"' in whole
+    )
+
+
+_COUNT: Final = re.compile(rb'"candidatesTokenCount":\s*(\d{1,9})\b')
+"""A report with this replaces those before it."""
+
+
+def peek(body: bytes) -> Peek:
+    """What routing needs of a request. Raises `InvalidRequest` on wrong types of those members."""
+    try:
+        split = _json.members(body)
+        wanted = {
+            name: _json.loads(bytes(raw))
+            for name, raw in split.items()
+            if name in ("model", "generationConfig", "generation_config", "tools")
+        }
+    except _json.JsonError as error:
+        raise InvalidRequest(error.message) from error
+    take = Taker(camel(wanted))
+    model, tools, config = take.str("model"), take.any("tools"), take.object("generationConfig")
+    inner = Taker(camel(config or {}), "generationConfig")
+    return Peek(
+        model=None if model is None else model.removeprefix("models/"),
+        max_tokens=inner.int("maxOutputTokens"),
+        n=inner.int("candidateCount") or 1,
+        has_tools=bool(tools),
+    )
+
+
+def patch(body: bytes, peek: Peek, model: str) -> bytes:
+    """The caller's bytes: the path names the model, and usage is always reported. A model in the body is replaced."""
+    return body if peek.model is None else _json.patch(body, {"model": resource(model)})
+
+
+class _Seen:
+    """What the chunks of one answer said so far."""
+
+    __slots__ = ("_called", "_ended", "_words", "meter", "metered")
+
+    def __init__(self) -> None:
+        self.metered = Metered()
+        self.meter = Meter()
+        self._words: dict[int, tuple[str | None, object]] = {}
+        self._called: set[int] = set()
+        self._ended: Finish | None = None
+
+    def chunk(self, wire: Object) -> None:
+        """One chunk, or a whole answer."""
+        metered = self.metered
+        if "error" in wire:
+            metered.error = error_in_answer(wire)
+            return
+        metered.model = metered.model or text_member(wire, "modelVersion")
+        metered.id = metered.id or text_member(wire, "responseId")
+        usage = mapping(wire.get("usageMetadata"))
+        if usage is not None:
+            self.meter.report(usage)
+        candidates = objects(wire.get("candidates"))
+        for candidate in candidates:
+            self._candidate(candidate)
+        if not candidates:
+            self._ended = blocked(member(wire, "promptFeedback")) or self._ended
+        metered.usage = self.meter.usage()
+        self._finish()
+
+    def _candidate(self, candidate: Object) -> None:
+        number = whole(candidate.get("index")) or 0
+        word = text_member(candidate, "finishReason")
+        have = self._words.get(number, (None, None))
+        self._words[number] = (word or have[0], candidate.get("finishMessage") or have[1])
+        for part in objects(member(candidate, "content").get("parts")):
+            if part.get("functionCall") is not None:
+                self._called.add(number)
+            if any(value for name, value in part.items() if name not in ("thought", "thoughtSignature")):
+                self.metered.committed = True
+        self.meter.searched(number, grounding_of(candidate))
+
+    def _finish(self) -> None:
+        words = [word for word, _ in self._words.values()]
+        self.metered.finished = self._ended is not None or (bool(words) and None not in words)
+        if self._words:
+            first = min(self._words)
+            word, message = self._words[first]
+            if word is not None:
+                self.metered.finish = decode_finish(word, called=first in self._called, message=message)
+                return
+        self.metered.finish = self._ended
+
+
+class AnswerRelay:
+    """`dialects.base.Relay` for this dialect, in either form of the stream."""
+
+    __slots__ = ("_array", "_head", "_is_array", "_report_at", "_seen", "_splitter", "_waiting", "_waits", "metered")
+
+    def __init__(self) -> None:
+        self._seen = _Seen()
+        self.metered: Metered = self._seen.metered
+        self._splitter = FrameSplitter()
+        self._array = ArraySplitter()
+        self._head: bytes | None = b""
+        self._is_array = False
+        self._waits = False
+        """A frame has begun and not ended."""
+        self._waiting = b""
+        """The last read with a usage that has not been looked at: only the last report counts."""
+        self._report_at = REPORT_EVERY
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole frames, or array elements, so far."""
+        head = self._head
+        if head is not None:
+            data = head + data
+            start = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+            if not start or b"\xef\xbb\xbf".startswith(data):
+                self._head = data
+                return b""
+            self._head = None
+            self._is_array = start.startswith(b"[")
+        if self._is_array:
+            texts = self._array.feed(data)
+            for text in texts:
+                if text.startswith(b"{"):
+                    self._look(text)
+            return b"".join(texts)
+        whole = data
+        if self._waits or not data.endswith((b"\r\n\r\n", b"\n\n")):
+            whole = self._splitter.feed(data)
+            self._waits = not whole or bool(self._splitter.pending)
+        if whole:
+            self._scan(whole)
+        return whole
+
+    def _scan(self, whole: bytes) -> None:
+        """Look at one read, unless it says nothing but more text and a newer usage."""
+        if self.metered.committed and not _tells(whole):
+            at = whole.rfind(_USAGE)
+            if at < 0:
+                return
+            count = _COUNT.search(whole, at)
+            if count is not None:
+                self._waiting = whole
+                if int(count[1]) >= self._report_at:
+                    self._report_at = int(count[1]) + REPORT_EVERY
+                    self._report()
+                return
+        self._report()
+        for text in texts_of(whole):
+            self._look(text)
+
+    def _report(self) -> None:
+        """Look at the read that waits."""
+        waiting, self._waiting = self._waiting, b""
+        if waiting:
+            for text in texts_of(waiting[max(0, waiting.rfind(b"data:", 0, waiting.rfind(_USAGE))) :]):
+                self._look(text)
+
+    def _look(self, text: bytes) -> None:
+        try:
+            self._seen.chunk(answer_object(text))
+        except ProtocolError as error:
+            self.metered.error = error
+
+    def close(self) -> bytes:
+        """A last frame that nothing closed but that is whole; half a frame is dropped."""
+        if self._is_array:
+            return b""
+        self._report()
+        rest = self._head or self._splitter.pending
+        texts = texts_of(rest)
+        try:
+            wires = [answer_object(text) for text in texts]
+        except ProtocolError:
+            return b""
+        for wire in wires:
+            self._seen.chunk(wire)
+        return rest if wires else b""
+
+
+def meter(body: bytes) -> Metered:
+    """What the books need of a whole answer. Raises `ProtocolError` if it is none."""
+    wire = camel(answer_object(body))
+    if not wire.keys() & {"candidates", "promptFeedback", "usageMetadata", "error", "modelVersion", "responseId"}:
+        raise bad_answer("it has none of candidates, promptFeedback, usageMetadata")
+    seen = _Seen()
+    seen.chunk(wire)
+    metered = seen.metered
+    metered.finished = metered.committed = metered.error is None
+    return metered

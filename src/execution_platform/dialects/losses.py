@@ -1,0 +1,26 @@
+"""Losses every encoder reports in the same way."""
+
+from collections.abc import Iterable, Mapping
+
+from execution_platform.spi.loss import Loss, Severity
+from execution_platform.spi.request import ChatRequest
+
+
+def dropped(request: ChatRequest, fields: Iterable[str], *, severity: Severity = "knob") -> list[Loss]:
+    """A loss for each of `fields` that the request sets and the target has no slot for."""
+    return [
+        Loss(name, "the target has no such setting", severity)
+        for name in fields
+        if getattr(request, name) not in (None, ())
+    ]
+
+
+def foreign_extra(extra: Mapping[str, object], source: str | None, dialect: str, *, path: str = "") -> list[Loss]:
+    """A knob loss for each leftover member of another dialect's wire object."""
+    if source == dialect:
+        return []
+    prefix = f"{path}." if path else ""
+    # A null member says nothing, so nothing is lost with it.
+    return [
+        Loss(prefix + name, "not known to the target", "knob") for name, value in extra.items() if value is not None
+    ]

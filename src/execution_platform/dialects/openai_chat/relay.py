@@ -1,0 +1,282 @@
+"""Passthrough: peek into a body, patch it, relay and meter its answer. The caller's and the provider's bytes stay as they are.
+
+Theory of operation of the relay. Whole frames go on, the tail of a read waits for its end. Until the first real content every frame is
+read; after it only those with a usage or finish reason other than null, an error, a named event, or the first call.
+The usage frame that the patch has asked for is kept from callers who had not: it is the one with usage and no choices.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+from execution_platform import _json
+from execution_platform.dialects.base import Metered, Peek
+from execution_platform.dialects.openai_chat import errors
+from execution_platform.dialects.openai_chat.finish import decode_finish
+from execution_platform.dialects.openai_chat.reasoning import DETAILS, FIELDS
+from execution_platform.dialects.openai_chat.response import parse_answer
+from execution_platform.dialects.openai_chat.usage import Tally, usage_of
+from execution_platform.dialects.sse import FrameSplitter, read_frame, split_frames
+from execution_platform.dialects.take import Object, wrong
+from execution_platform.exceptions import InvalidRequest, ProtocolError, ProviderError
+from execution_platform.spi.response import Finish
+
+_CONTENT = ("content", "refusal", "tool_calls", "function_call", "audio", "images", *FIELDS, DETAILS)
+_PEEKED: Mapping[str, type] = {
+    "model": str,
+    "stream": bool,
+    "max_tokens": int,
+    "max_completion_tokens": int,
+    "n": int,
+    "stream_options": dict,
+}
+_EXPECTED: Mapping[type, str] = {str: "a string", bool: "true or false", int: "an integer", dict: "an object"}
+
+
+def peek(body: bytes) -> Peek:
+    """What routing needs. Raises `InvalidRequest` on wrong types of those members, or when the body is no object."""
+    try:
+        members = _json.members(body)
+        read = {name: _json.loads(bytes(members[name])) for name in _PEEKED if name in members}
+    except _json.JsonError as error:
+        raise InvalidRequest(error.message) from error
+    for name, value in read.items():
+        if value is not None and type(value) is not _PEEKED[name]:
+            raise wrong(name, _EXPECTED[_PEEKED[name]], value)
+    options = cast("Object", read.get("stream_options") or {})
+    limit = read.get("max_completion_tokens")
+    if limit is None:
+        limit = read.get("max_tokens")
+    tools = members.get("tools") or members.get("functions")
+    return Peek(
+        cast("str | None", read.get("model")),
+        read.get("stream") is True,
+        cast("int | None", limit),
+        cast("int", read.get("n") or 1),
+        has_tools=tools is not None and bytes(tools) not in (b"null", b"[]"),
+        include_usage=options.get("include_usage") is True,
+    )
+
+
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model, and with usage reporting switched on unless the target refuses that."""
+    members = _json.members(body)
+    changes: Object = {"model": model}
+    if peek.stream and usage and not peek.include_usage:
+        given = members.get("stream_options")
+        options = _json.loads(bytes(given)) if given is not None else None
+        changes["stream_options"] = {**(cast("Object", options) if isinstance(options, dict) else {}), "include_usage": True}
+    return _json.patch(body, changes, split=members)
+
+
+def _nulls_only(data: bytes, name: bytes) -> bool:
+    """Whether a member is null wherever it occurs, as far as counting bytes tells."""
+    count = data.count(name)
+    if count == 0:
+        return True
+    compact = data.count(name + b":null")
+    return count == compact or count == compact + data.count(name + b": null")
+
+
+_LAST_FRAMES = 4
+"""Finish reason, usage and terminator come last; one more frame may carry a filter's verdict."""
+
+
+def _last_frames(whole: bytes, start: int) -> int:
+    """Where the last few frames after `start` begin."""
+    place = len(whole) - 2
+    for _ in range(_LAST_FRAMES):
+        place = whole.rfind(b"\n\n", start, place)
+        if place < 0:
+            return start
+    return place + 2
+
+
+class Reader:
+    """What the books need of the chunks of one stream; the same rules as the decoder's."""
+
+    __slots__ = ("_finished", "_has_calls", "_open", "_tally", "metered")
+
+    def __init__(self, metered: Metered) -> None:
+        self.metered = metered
+        self._tally = Tally()
+        self._open: set[int] = set()
+        self._finished: set[int] = set()
+        self._has_calls = False
+
+    def skips(self, data: bytes) -> bool:
+        """Whether nothing in these frames concerns the books."""
+        return (
+            self.metered.committed
+            and b"[DONE]" not in data
+            and (self._has_calls or b'"tool_calls"' not in data)
+            and _nulls_only(data, b'"finish_reason"')
+            and _nulls_only(data, b'"usage"')
+            and b'"error"' not in data
+            and b"event:" not in data
+        )
+
+    def is_complete(self) -> bool:
+        """Whether every choice that began has named its finish reason."""
+        return bool(self._finished) and self._open <= self._finished
+
+    def chunk(self, chunk: Object, event: str | None) -> None:
+        """Take one chunk."""
+        metered = self.metered
+        if event == "error" or chunk.get("error"):
+            metered.error = errors.stream_error(chunk)
+            return
+        choices = chunk.get("choices")
+        wires = [cast("Object", each) for each in cast("list[object]", choices) if isinstance(each, dict)] if isinstance(choices, list) else []
+        if not self._open or chunk.get("usage") is not None or "x_groq" in chunk:
+            self._tally.see(chunk)
+            metered.usage = self._tally.result()
+        if wires and not self._open:
+            answer_id, model = chunk.get("id"), chunk.get("model")
+            metered.id = answer_id if isinstance(answer_id, str) and answer_id else None
+            metered.model = model if isinstance(model, str) and model else None
+        for wire in wires:
+            self._choice(wire)
+
+    def _choice(self, wire: Object) -> None:
+        index, delta, reason = wire.get("index"), wire.get("delta"), wire.get("finish_reason")
+        number = index if isinstance(index, int) and not isinstance(index, bool) and index >= 0 else 0
+        self._open.add(number)
+        if isinstance(delta, dict):
+            told = cast("Object", delta)
+            self._has_calls = self._has_calls or bool(told.get("tool_calls") or told.get("function_call"))
+            self.metered.committed = self.metered.committed or any(told.get(name) for name in _CONTENT)
+        if isinstance(reason, str) and reason:
+            self._finished.add(number)
+            finish = decode_finish(reason, has_calls=self._has_calls, stop_reason=wire.get("stop_reason"))
+            if number == min(self._open):
+                self.metered.finish = finish
+
+
+class StreamRelay:
+    """One passed-through stream."""
+
+    __slots__ = ("_body", "_ended", "_has_begun", "_hides", "_peek", "_reader", "_splitter", "metered")
+
+    def __init__(self, peek: Peek) -> None:
+        self.metered = Metered()
+        self._peek = peek
+        self._hides = not peek.include_usage
+        self._splitter = FrameSplitter()
+        self._reader = Reader(self.metered)
+        self._body: bytearray | None = None
+        self._has_begun = False
+        self._ended = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole frames so far, without the usage frame the caller has not asked for."""
+        if self._body is None and not self._has_begun and self._is_body(data):
+            self._body = bytearray(self._splitter.pending)
+        if self._body is not None:
+            self._body += data
+            return b""
+        whole = self._splitter.feed(data)
+        if not whole or (self._peek.n == 1 and self._reader.skips(whole)):
+            return whole
+        return self._read(whole) if self._peek.n == 1 else self._read_all(whole)
+
+    def _read_all(self, whole: bytes) -> bytes:
+        """Read every frame."""
+        return b"".join([frame for frame in split_frames(whole) if self._shows(frame)])
+
+    def _read(self, whole: bytes) -> bytes:
+        """Read the frames up to the first content, pass those by that concern nobody, and read the last ones."""
+        at, shown = 0, b""
+        while not self.metered.committed and (end := whole.find(b"\n\n", at) + 2) > 1:
+            frame = whole[at:end]
+            shown += frame if self._shows(frame) else b""
+            at = end
+        cut = _last_frames(whole, at)
+        middle = whole[at:cut]
+        if middle and not self._reader.skips(middle):
+            return shown + self._read_all(whole[at:])
+        return shown + middle + self._read_all(whole[cut:])
+
+    def _is_body(self, data: bytes) -> bool:
+        head = (self._splitter.pending + data).lstrip()
+        self._has_begun = bool(head)
+        return head.startswith(b"{")
+
+    def _shows(self, block: bytes) -> bool:
+        """Read one frame; whether the caller is to see it."""
+        frame = read_frame(block)
+        if frame is None or not frame.data or self._ended:
+            return True
+        if frame.data == b"[DONE]":
+            # A broken answer must not look like one that ended.
+            self._ended = True
+            self.metered.finished = self._reader.is_complete()
+            return self.metered.finished
+        try:
+            chunk = _json.loads(frame.data)
+        except _json.JsonError:
+            return True
+        if not isinstance(chunk, dict):
+            return True
+        told = cast("Object", chunk)
+        self._reader.chunk(told, frame.event)
+        return not (self._hides and told.get("choices") == [] and usage_of(told) is not None)
+
+    def close(self) -> bytes:
+        """What is left; an answer that was no stream is metered as a whole."""
+        if self._body is not None:
+            self._meter_body(bytes(self._body))
+            return bytes(self._body)
+        tail = self._splitter.pending
+        frame = read_frame(tail) if tail else None
+        if frame is not None and self._is_whole(frame.data):
+            tail = tail if self._shows(tail) else b""
+        elif not self._ended:
+            tail = b""
+        if not self._ended and self.metered.error is None:
+            self.metered.finished = self._reader.is_complete()
+        return tail
+
+    def _is_whole(self, data: bytes) -> bool:
+        try:
+            return data == b"[DONE]" or isinstance(_json.loads(data), dict)
+        except _json.JsonError:
+            return False
+
+    def _meter_body(self, body: bytes) -> None:
+        try:
+            found = meter(body)
+        except ProtocolError:
+            return
+        except ProviderError as error:
+            self.metered.error = error
+            return
+        told = self.metered
+        told.usage, told.finish, told.model, told.id = found.usage, found.finish, found.model, found.id
+        told.committed = told.finished = True
+
+
+def meter(body: bytes) -> Metered:
+    """What the books need of a whole answer. Raises `ProtocolError` if it is none, `ProviderError` for an error in it."""
+    answer = parse_answer(body)
+    tally = Tally()
+    tally.see(answer)
+    answer_id, model = answer.get("id"), answer.get("model")
+    return Metered(
+        usage=tally.result(),
+        finish=_first_finish(cast("list[object]", answer["choices"])),
+        model=model if isinstance(model, str) and model else None,
+        id=answer_id if isinstance(answer_id, str) and answer_id else None,
+        committed=True,
+        finished=True,
+    )
+
+
+def _first_finish(choices: list[object]) -> Finish | None:
+    first = choices[0] if choices else None
+    wire = cast("Object", first) if isinstance(first, dict) else {}
+    reason, message = wire.get("finish_reason"), wire.get("message")
+    if not isinstance(reason, str):
+        return None
+    told = cast("Object", message) if isinstance(message, dict) else {}
+    has_calls = bool(told.get("tool_calls") or told.get("function_call"))
+    return decode_finish(reason, has_calls=has_calls, stop_reason=wire.get("stop_reason"))

@@ -1,0 +1,63 @@
+"""The gateway as an ASGI application, and the one place where its parts are put together.
+
+`build(settings)` gives the application; `app` is the one an ASGI server imports. A request goes to an
+LLM path by table look-up, or to the management API; both pass the same edge: request id, trace,
+authentication, errors in the caller's dialect.
+"""
+
+from typing import cast
+
+from execution_platform.config.settings import Settings
+from execution_platform.gateway.http import Message, Receive, Scope, Send
+from execution_platform.gateway.management import management_api
+from execution_platform.gateway.routes import Routes
+from execution_platform.gateway.serve import serve
+from execution_platform.gateway.state import State
+
+
+class Gateway:
+    """The ASGI callable. Holds the state of one process."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.routes = Routes()
+        self.management = management_api(state, self.routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection event: a request, or the life of the process."""
+        if scope["type"] == "http":
+            match = self.routes.match(scope["path"], scope["query_string"]) if scope["method"] == "POST" else None
+            if match is not None:
+                await serve(self.state, match, scope, receive, send)
+            else:
+                await self.management(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self.management(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message: Message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.state.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.state.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def build(settings: Settings | None = None) -> Gateway:
+    """The gateway for `settings` (the environment's by default). Raises `ConfigError`."""
+    return Gateway(State(settings if settings is not None else Settings()))
+
+
+def __getattr__(name: str) -> object:
+    """`app`, made when a server first asks for it: importing this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    made = globals().get("_app")
+    if made is None:
+        made = globals()["_app"] = build()
+    return cast("Gateway", made)

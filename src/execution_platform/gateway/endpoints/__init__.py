@@ -1,0 +1,1 @@
+"""The management endpoints, one module for each subject."""

@@ -1,0 +1,59 @@
+"""Health for orchestrators and people, and the metrics."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from execution_platform import __version__
+from execution_platform.gateway.policy import Caller, GatewayState
+
+router = APIRouter(tags=["health"])
+
+
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+def root(state: GatewayState) -> dict[str, str]:
+    """Where to go from here."""
+    return {"name": "execution-platform", "version": __version__, "docs": "/docs", "health": "/health"}
+
+
+@router.get("/health")
+@router.get("/v1/health")
+def health(state: GatewayState) -> dict[str, Any]:
+    """Liveness and how many providers are ready."""
+    configured = [name for name, view in state.provider_views().items() if view["configured"]]
+    return {
+        "status": "ok",
+        "version": __version__,
+        "config": state.snapshot.version,
+        "providers": {"configured": len(configured), "default": state.snapshot.default_provider},
+    }
+
+
+@router.get("/health/liveness")
+@router.get("/health/liveliness", include_in_schema=False)
+def liveness(state: GatewayState) -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/health/readiness")
+def readiness(state: GatewayState) -> Response:
+    """Whether requests can be served; 503 with the reason when not."""
+    reason = state.not_ready()
+    if reason is None:
+        return Response('{"status": "ready"}', media_type="application/json")
+    return Response(f'{{"status": "not ready", "reason": "{reason}"}}', 503, media_type="application/json")
+
+
+@router.get("/v1/health/providers")
+def providers(state: GatewayState, _: Caller) -> dict[str, Any]:
+    """Each provider: whether it can be used, and why not."""
+    return {"providers": state.provider_views()}
+
+
+@router.get("/metrics")
+def metrics(state: GatewayState, _: Caller) -> Response:
+    """Prometheus text."""
+    state.metrics.log_dropped.set(state.log.dropped)
+    return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

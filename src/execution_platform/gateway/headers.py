@@ -1,0 +1,44 @@
+"""The response headers that tell what happened."""
+
+import time
+
+from execution_platform.gateway.http import HeaderList
+from execution_platform.runtime.call import Call
+from execution_platform.spi.loss import loss_header
+
+
+def _value(text: str) -> bytes:
+    """`text` as a header value: printable ASCII only, so that nothing can forge a header."""
+    return bytes(byte if 32 <= byte < 127 else 63 for byte in text.encode("ascii", "replace"))
+
+
+def answer_headers(call: Call, content_type: str | None) -> HeaderList:
+    """The headers of an answer or an error that knows its call."""
+    outcome = call.outcome
+    overhead = time.perf_counter() - call.started - outcome.upstream_seconds
+    headers: HeaderList = [
+        (b"x-request-id", call.id.encode()),
+        (b"x-ep-attempts", b"%d" % outcome.attempts),
+        (b"x-ep-config", call.snapshot.version.encode()),
+        (b"x-ep-overhead-ms", b"%.3f" % (overhead * 1000)),
+        (b"x-ep-cache", b"off"),
+    ]
+    if content_type is not None:
+        headers.append((b"content-type", content_type.encode()))
+    target = outcome.target
+    if target is not None:
+        headers.append((b"x-ep-provider", _value(target.provider)))
+        headers.append((b"x-ep-model", _value(target.model)))
+    if call.route is not None and call.route.persona is not None:
+        headers.append((b"x-ep-persona", _value(call.route.persona.name)))
+    if outcome.losses:
+        headers.append((b"x-ep-loss", loss_header(outcome.losses).encode()))
+    if outcome.cost is not None:
+        headers.append((b"x-ep-cost-usd", _value(f"{outcome.cost.usd:.8f}")))
+    if outcome.simulated:
+        headers.append((b"x-ep-simulated", b"true"))
+    if outcome.fallback_from is not None:
+        headers.append((b"x-ep-fallback-from", _value(outcome.fallback_from)))
+    if call.dialect.name == "anthropic":
+        headers.append((b"request-id", call.id.encode()))
+    return headers

@@ -1,0 +1,75 @@
+"""The little of HTTP that the plain ASGI paths need: headers in, body in, answers out."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from execution_platform.exceptions import InvalidRequest, RequestTooLarge, UnsupportedEncoding
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+_SINGLE = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"host", b"content-length"})
+
+
+class ClientGone(Exception):
+    """The client closed the connection before the answer was complete."""
+
+
+def read_headers(scope: Scope) -> dict[bytes, bytes]:
+    """The request headers by lower-case name. Raises `InvalidRequest` when one that decides is given twice."""
+    pairs: HeaderList = scope["headers"]
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        seen: set[bytes] = set()
+        for name, _ in pairs:
+            if name in seen and name in _SINGLE:
+                raise InvalidRequest(
+                    f"header {name.decode('latin-1')} is given more than once", code="duplicate_header"
+                )
+            seen.add(name)
+    return headers
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """The whole body. Raises `RequestTooLarge`, `UnsupportedEncoding`, `ClientGone`."""
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding != b"identity":
+        raise UnsupportedEncoding(
+            "compressed request bodies are not read: send the JSON as it is, without content-encoding"
+        )
+    length = headers.get(b"content-length")
+    if length is not None and length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the request body is over the limit of {limit} bytes (limits.body)")
+
+
+async def send_body(send: Send, status: int, headers: HeaderList, body: bytes) -> None:
+    """A whole answer."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

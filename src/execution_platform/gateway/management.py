@@ -1,0 +1,93 @@
+"""The management API: everything that is not an LLM path, on FastAPI, with `/docs` for both.
+
+Each router names its policy: `public` routes are the short list below, all others need a principal,
+and those that change something need an admin. A route without a policy is an error at start.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from execution_platform import __version__
+from execution_platform.dialects import dialect
+from execution_platform.exceptions import (
+    ErrorKind,
+    ExecutionPlatformError,
+    InvalidRequest,
+    RouterError,
+    UnprocessableRequest,
+)
+from execution_platform.gateway.edge import Edge
+from execution_platform.gateway.endpoints import capabilities, configuration, explain, health, models, personas
+from execution_platform.gateway.errors import InternalError, error_headers
+from execution_platform.gateway.http import Receive, Scope, Send
+from execution_platform.gateway.openapi import with_llm_paths
+from execution_platform.gateway.policy import policy_of
+from execution_platform.gateway.routes import Routes
+from execution_platform.gateway.state import State
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+_STATUS_KINDS = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_FOUND}
+
+
+def management_api(state: State, routes: Routes) -> App:
+    """The application for everything but LLM paths."""
+    api = FastAPI(
+        title="Execution Platform",
+        version=__version__,
+        summary="One gateway in front of every LLM provider, chosen by persona.",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    api.state.gateway = state
+    for module in (health, models, capabilities, personas, explain, configuration):
+        api.include_router(module.router)
+    for route in api.routes:
+        if isinstance(route, APIRoute):
+            policy_of(route)
+    _handle_errors(api)
+    api.openapi = with_llm_paths(api, routes)  # type: ignore[method-assign] # FastAPI's documented way to extend it
+    return Edge(api, state)
+
+
+def _handle_errors(api: FastAPI) -> None:
+    """Every error in the OpenAI shape, which the native API uses."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        if not isinstance(error, ExecutionPlatformError):
+            error = InternalError("the gateway failed; the cause is in its log")
+        return _response(request, error, error.status)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        message, param = "the request is not valid", None
+        if isinstance(error, RequestValidationError):
+            first = error.errors()[0]
+            param = ".".join(str(step) for step in first["loc"] if step != "body")
+            message = f"{param or 'body'}: {first['msg']}"
+        return _response(request, UnprocessableRequest(message, param=param), 422)
+
+    async def plain(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        if status == 404:
+            return _response(
+                request, RouterError(f"there is nothing at {request.url.path}; see /docs", code="not_found"), 404
+            )
+        return _response(request, InvalidRequest(str(getattr(error, "detail", "the request failed"))), status)
+
+    api.add_exception_handler(ExecutionPlatformError, ours)
+    api.add_exception_handler(RequestValidationError, invalid)
+    api.add_exception_handler(HTTPException, plain)
+
+
+def _response(request: Request, error: ExecutionPlatformError, status: int) -> Response:
+    state: State = request.app.state.gateway
+    error.message = state.snapshot.redactor.text(error.message)
+    request_id: str = request.scope.get("ep.request_id", "")
+    response = Response(dialect("native").encode_error(error, request_id), status)
+    for name, value in error_headers(error):
+        response.headers[name.decode()] = value.decode()
+    return response

@@ -1,0 +1,174 @@
+"""The one handler of every LLM path.
+
+Order: headers → principal → body → strict JSON → peek → plan → execute → head → body. Whatever fails
+before the head leaves as an error in the caller's dialect; afterwards the kernel ends the stream
+itself. A second task watches for the client to leave and cancels the call, which closes the upstream.
+"""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from execution_platform import _json
+from execution_platform.dialects.base import Peek
+from execution_platform.dialects.take import Taker
+from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError, UnprocessableRequest
+from execution_platform.gateway.errors import InternalError, error_body, error_headers, status_of
+from execution_platform.gateway.headers import answer_headers
+from execution_platform.gateway.http import (
+    ClientGone,
+    HeaderList,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_headers,
+    send_body,
+)
+from execution_platform.gateway.routes import Match, query_value
+from execution_platform.gateway.state import State
+from execution_platform.gateway.streaming import send_stream
+from execution_platform.observability import correlation
+from execution_platform.runtime.answer import Answer
+from execution_platform.runtime.auxiliary import count_tokens, embed
+from execution_platform.runtime.call import Call
+from execution_platform.runtime.execute import execute
+from execution_platform.runtime.observe import settle
+from execution_platform.runtime.plan import plan
+
+_GONE = 499
+_FORWARDED = (b"anthropic-version", b"anthropic-beta")
+
+
+async def serve(state: State, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one request of an LLM path."""
+    started = time.perf_counter()
+    call: Call | None = None
+    status = _GONE
+    given = dict(scope["headers"]).get(b"x-request-id")
+    request_id = correlation.request_id(given)
+    try:
+        headers = read_headers(scope)
+        call = await _open(state, match, scope, headers, receive, request_id)
+        call.started = started
+        status = await _answer(state, call, receive, send)
+    except ClientGone:
+        pass
+    except ExecutionPlatformError as error:
+        status = await _refuse(state, match, call, error, send, request_id)
+    except Exception as error:  # noqa: BLE001 - the ASGI edge: the last resort, in the caller's dialect
+        state.log.event("internal_error", "error", request_id=request_id, error=f"{type(error).__name__}: {error}")
+        state.log_traceback(error)
+        failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
+        status = await _refuse(state, match, call, failure, send, request_id)
+    finally:
+        state.record(scope, match.spec, call, request_id, status, started)
+
+
+async def _open(
+    state: State, match: Match, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
+) -> Call:
+    """The authenticated call with its body read and checked."""
+    snapshot = state.snapshot
+    principal = state.authenticator.authenticate(headers)
+    body = await read_body(receive, headers, snapshot.config.limits.body)
+    dialect = match.spec.dialect
+    try:
+        _json.check(body, max_depth=snapshot.config.limits.depth)
+    except _json.JsonError as error:
+        refusal = UnprocessableRequest if dialect.name == "native" else InvalidRequest
+        raise refusal(f"the request body is not usable JSON: {error}", code="invalid_json") from None
+    peek = dialect.peek(body) if match.spec.operation == "chat" else Peek(model=_model_of(body))
+    if match.spec.streams is not None:
+        peek = replace(peek, stream=match.spec.streams)
+    elif dialect.name == "native" and headers.get(b"accept") == b"application/json":
+        peek = replace(peek, stream=False)
+    query: bytes = scope["query_string"]
+    persona = headers.get(b"x-ep-persona")
+    named = query_value(query, "personaId", "persona") if dialect.name == "native" else None
+    return Call(
+        request_id,
+        principal,
+        dialect,
+        body,
+        peek,
+        snapshot,
+        operation=match.spec.operation,
+        path_model=match.model,
+        persona=named or (persona.decode("latin-1") if persona else None),
+        provider=query_value(query, "provider") if dialect.name == "native" else None,
+        sse=match.sse,
+        trace=correlation.trace(headers.get(b"traceparent")),
+        forwarded={name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers},
+        deadline=asyncio.get_running_loop().time() + state.deadline_seconds(peek.stream),
+        loss_policy=principal.loss_policy or snapshot.config.loss_policy,
+    )
+
+
+def _model_of(body: bytes) -> str | None:
+    """The `model` member of a body that is not a chat."""
+    return Taker(_json.loads(body)).str("model")
+
+
+async def _answer(state: State, call: Call, receive: Receive, send: Send) -> int:
+    """Run the call while watching for the client to leave. Raises `ClientGone` when it does."""
+    task = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if task is not None:
+            task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        answer = await _run(call)
+        await _send(state, call, answer, send)
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        if task is not None:
+            task.uncancel()
+        raise ClientGone from None
+    finally:
+        watcher.cancel()
+    return 200
+
+
+async def _run(call: Call) -> Answer:
+    plan(call)
+    if call.operation == "chat":
+        return await execute(call)
+    return await (embed(call) if call.operation == "embeddings" else count_tokens(call))
+
+
+async def _send(state: State, call: Call, answer: Answer, send: Send) -> None:
+    if answer.body is not None:
+        settle(call)
+        await send_body(send, 200, answer_headers(call, answer.content_type), answer.body)
+    elif answer.stream is not None:
+        await send_stream(state, call, answer, send)
+        settle(call)
+
+
+async def _refuse(
+    state: State, match: Match, call: Call | None, error: ExecutionPlatformError, send: Send, request_id: str
+) -> int:
+    """Send an error in the caller's dialect; the status that was sent."""
+    dialect = match.spec.dialect
+    status = status_of(error, dialect)
+    headers: HeaderList = error_headers(error)
+    if call is not None:
+        call.outcome.error = error
+        headers.extend(answer_headers(call, None))
+    else:
+        headers.append((b"x-request-id", request_id.encode()))
+        headers.append((b"x-ep-config", state.snapshot.version.encode()))
+    if isinstance(error, ProviderError) and error.request_id:
+        headers.append((b"x-ep-upstream-request-id", error.request_id.encode("ascii", "replace")))
+    state.metrics.refused.labels(error.code if error.raised_by == "gateway" else "provider").inc()
+    await send_body(send, status, headers, error_body(error, dialect, request_id, state.snapshot.redactor))
+    return status

@@ -1,0 +1,121 @@
+"""What one gateway process holds: the current snapshot, the connection pool, the log, the metrics."""
+
+import time
+import traceback
+from collections.abc import Mapping
+
+from execution_platform.config.resolve import ProviderConfig, is_live
+from execution_platform.config.settings import Settings
+from execution_platform.exceptions import ConfigError
+from execution_platform.gateway.auth import Authenticator
+from execution_platform.gateway.http import Scope
+from execution_platform.gateway.pulse import Pulse
+from execution_platform.gateway.record import access_record, observe
+from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.gateway.snapshots import SnapshotBuilder, authenticator_for
+from execution_platform.observability.logging import LineLog
+from execution_platform.observability.metrics import Metrics
+from execution_platform.providers.registry import specs
+from execution_platform.runtime.call import Call
+from execution_platform.runtime.snapshot import Snapshot
+
+_STREAM_SECONDS = 3600.0
+"""A stream that still speaks is cut after this long; silence ends it much earlier."""
+
+
+class State:
+    """The composition of one process. Everything a request reads is behind `snapshot` and `authenticator`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log = LineLog()
+        self.metrics = Metrics()
+        self.pulse = Pulse()
+        self.builder = SnapshotBuilder(settings)
+        self.snapshot: Snapshot = self.builder.build()
+        self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
+        self.started_at = time.time()
+
+    async def start(self) -> None:
+        """Look for local servers, then serve."""
+        self.pulse.start()
+        found = await self.builder.discover()
+        if found:
+            self.swap(self.builder.build())
+        self.log.event("started", config=self.snapshot.version, providers=sorted(self.snapshot.providers))
+
+    async def stop(self) -> None:
+        """Close what is open: local models, connections, the log."""
+        await self.pulse.stop()
+        await self.builder.fleet.aclose()
+        self.log.event("stopped")
+        self.log.close()
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Serve new requests by `snapshot`; requests under way keep theirs."""
+        self.snapshot = snapshot
+        self.authenticator = authenticator_for(self.builder, snapshot.config)
+
+    def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
+        """How long a call may take: `EP_TIMEOUT` for a whole answer, the longer total limit for a stream."""
+        return max(self.settings.timeout, _STREAM_SECONDS) if stream else self.settings.timeout
+
+    def switch_persona(self, name: str, persona: Mapping[str, object]) -> None:
+        """Change a persona for all requests from now on. Raises `ConfigError` and changes nothing when it is not usable."""
+        self.builder.overlay(name, persona)
+        try:
+            snapshot = self.builder.build()
+        except ConfigError:
+            self.builder.drop_overlay(name)
+            raise
+        self.swap(snapshot)
+        self.log.event("persona_switched", persona=name, config=snapshot.version)
+
+    def provider_views(self) -> dict[str, dict[str, object]]:
+        """Each provider: whether it can be called, and the reason when not."""
+        config, environ = self.snapshot.config, self.settings.environ
+        views: dict[str, dict[str, object]] = {}
+        for name, given in config.providers.items():
+            provider = self.snapshot.providers.get(name)
+            live = provider is not None and is_live(given, environ)
+            simulated = provider is not None and provider.simulated
+            views[name] = {
+                "kind": given.kind,
+                "sdk": provider is not None,
+                "configured": live or simulated,
+                "simulated": simulated,
+                "breaker": "closed",
+                "models": list(given.models),
+                "reason": None if live or simulated else _missing(given),
+            }
+        return views
+
+    def not_ready(self) -> str | None:
+        """Why no request can be served; None when some can."""
+        return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
+
+    def default_model(self) -> str:
+        """A model name for the first request of a newcomer."""
+        name = self.snapshot.default_provider or "mock"
+        return f"{name}/{self.snapshot.routing.default_model(name)}"
+
+    def record(
+        self, scope: Scope, spec: EndpointSpec, call: Call | None, request_id: str, status: int, started: float
+    ) -> None:
+        """Write the access log line and count the request."""
+        seconds = time.perf_counter() - started
+        if call is not None:
+            observe(self.metrics, call, status, seconds)
+        self.log.write(access_record(scope, spec, call, request_id, status, seconds))
+
+    def log_traceback(self, error: BaseException) -> None:
+        """The stack of a failure of our own, for the operator."""
+        lines = traceback.format_exception(error)
+        self.log.event("traceback", "error", stack=self.snapshot.redactor.text("".join(lines))[-8000:])
+
+
+def _missing(given: ProviderConfig) -> str:
+    """What a provider that cannot be called lacks."""
+    spec = specs().get(given.kind)
+    names = " or ".join(spec.key_env) if spec is not None else ""
+    return f"no key: set {names}" if names else "no address: set base_url"

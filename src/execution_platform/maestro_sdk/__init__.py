@@ -1,0 +1,1 @@
+"""Older import paths. Every name lives elsewhere and is only repeated here."""

@@ -1,0 +1,1 @@
+"""What the house tells about itself: logs, metrics, correlation ids; and what it must never tell."""

@@ -1,0 +1,43 @@
+"""Request ids and W3C trace context (Trace Context level 1, 2021-11).
+
+A caller's `x-request-id` is taken when it is printable and short, else one is made. The `traceparent`
+sent upstream has the caller's trace id and our own span id, so that our span is the parent there.
+"""
+
+import re
+import secrets
+from typing import NamedTuple
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
+
+
+class Trace(NamedTuple):
+    """Where this request stands in a distributed trace."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    flags: str
+
+    @property
+    def header(self) -> str:
+        """`traceparent` for the upstream."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+
+def request_id(given: bytes | None) -> str:
+    """The caller's id if it is harmless, else a new one."""
+    if given is not None and _REQUEST_ID.match(given):
+        return given.decode("ascii")
+    return "req_" + secrets.token_hex(12)
+
+
+def trace(given: bytes | None) -> Trace | None:
+    """The trace of a valid `traceparent`; None when the caller sent none."""
+    if given is None:
+        return None
+    match = _TRACEPARENT.match(given)
+    if match is None or match[1] == b"0" * 32 or match[2] == b"0" * 16:
+        return None
+    return Trace(match[1].decode(), secrets.token_hex(8), match[2].decode(), match[3].decode())

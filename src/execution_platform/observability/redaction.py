@@ -1,0 +1,35 @@
+"""The last line against leaks: known secret values, and what looks like a key, are replaced by `***`.
+
+The redactor knows live values, because pattern lists miss; it also knows the usual shapes of keys,
+because an upstream may echo a key that is not ours.
+"""
+
+import re
+from collections.abc import Iterable
+
+_SHAPES = re.compile(
+    rb"(?:sk-(?:ant-|proj-|ep-)?[A-Za-z0-9_-]{8,}|AIza[0-9A-Za-z_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}"
+    rb"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,})"
+)
+_SHORTEST = 6
+"""A shorter value would tear ordinary words out of messages."""
+
+
+class Redactor:
+    """Replaces secrets in whatever leaves the house. Immutable; one per configuration snapshot."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        kept = sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True)
+        self._values = re.compile(b"|".join(re.escape(value.encode()) for value in kept)) if kept else None
+
+    def body(self, data: bytes) -> bytes:
+        """`data` without secrets."""
+        if self._values is not None:
+            data = self._values.sub(b"***", data)
+        return _SHAPES.sub(b"***", data)
+
+    def text(self, text: str) -> str:
+        """`text` without secrets."""
+        return self.body(text.encode("utf-8", "replace")).decode("utf-8", "replace")

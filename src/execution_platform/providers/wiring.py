@@ -1,0 +1,93 @@
+"""How a configured provider becomes a running one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from execution_platform.config.resolve import ProviderConfig
+from execution_platform.config.secret import Secret, SecretRef
+from execution_platform.dialects import dialect
+from execution_platform.exceptions import ConfigError, NotConfigured
+from execution_platform.providers.base import Endpoint, Located, Provider, WireProvider
+from execution_platform.providers.registry import AuthStyle, ProviderSpec, load_build, specs
+from execution_platform.transport.http import HttpTransport
+from execution_platform.transport.timeouts import Timeouts
+
+__all__ = ["ProviderConfig", "StaticEndpoint", "Wiring", "auth_headers", "build_provider", "wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What providers share: the pool of connections and the way to secrets."""
+
+    transport: HttpTransport
+    resolve_secret: Callable[[SecretRef], Secret]
+
+
+def auth_headers(style: AuthStyle, secret: Secret | None) -> dict[str, str]:
+    """The header that carries a credential."""
+    if secret is None or style == "none":
+        return {}
+    if style == "bearer":
+        return {"authorization": f"Bearer {secret.reveal()}"}
+    return {style: secret.reveal()}
+
+
+class StaticEndpoint:
+    """A base URL from configuration. The credential is resolved when a call is made, and only sent there."""
+
+    def __init__(self, config: ProviderConfig, spec: ProviderSpec, wiring: Wiring) -> None:
+        base_url = config.base_url or spec.base_url
+        if base_url is None:
+            raise ConfigError(f"providers.{config.name}.base_url: kind {spec.kind} has no usual address; set base_url")
+        self._base_url = base_url.rstrip("/")
+        self._name = config.name
+        self._credential = config.credential
+        self._spec = spec
+        self._secret_headers = config.secret_headers
+        self._wiring = wiring
+        self._urls: dict[str, str] = {}
+
+    async def locate(self, path: str, model: str) -> Located:
+        """The place for `path`. Raises `NotConfigured` when a needed credential is missing."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self._base_url + path
+        return Located(url, self.credential_headers())
+
+    def credential_headers(self) -> Mapping[str, str]:
+        """The authenticating header, from the credential as it is now."""
+        headers = {name: self._wiring.resolve_secret(ref).reveal() for name, ref in self._secret_headers.items()}
+        if self._credential is None:
+            if self._spec.needs_key:
+                names = " or ".join(self._spec.key_env) or "api_key"
+                raise NotConfigured(f"provider {self._name} has no key: set {names}, or providers.{self._name}.api_key")
+            return headers
+        headers.update(auth_headers(self._spec.auth, self._wiring.resolve_secret(self._credential)))
+        return headers
+
+    async def aclose(self) -> None:
+        """Holds nothing."""
+
+
+def wire(config: ProviderConfig, spec: ProviderSpec, endpoint: Endpoint, wiring: Wiring) -> WireProvider:
+    """A provider on a known dialect behind `endpoint`."""
+    given = config.timeouts
+    return WireProvider(
+        config.name,
+        spec,
+        dialect(spec.dialect),
+        endpoint,
+        transport=wiring.transport,
+        timeouts=Timeouts(given.connect, given.first_token, given.idle, given.total),
+        headers=config.headers,
+    )
+
+
+def build_provider(config: ProviderConfig, wiring: Wiring) -> Provider:
+    """The provider that `config` describes. Raises `ConfigError` when it cannot be built."""
+    spec = specs()[config.kind]
+    if spec.build is None:
+        return wire(config, spec, StaticEndpoint(config, spec, wiring), wiring)
+    build = cast("Callable[[ProviderConfig, Wiring], Provider]", load_build(spec.build))
+    return build(config, wiring)

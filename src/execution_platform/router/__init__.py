@@ -1,0 +1,5 @@
+"""Routing: from the names in a request to the targets that may serve it; and personas in process."""
+
+from execution_platform.router.persona import PersonaRouter, RoutedClient
+
+__all__ = ["PersonaRouter", "RoutedClient"]

@@ -1,0 +1,231 @@
+"""The routing of one snapshot: from names to targets by dictionary look-ups.
+
+Precedence: an explicit provider/model of the request, then the persona, then a logical model, then the default
+provider. An explicit target never falls back; personas and logical models use their whole chain.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from execution_platform.catalog.profiles import ProfileTable
+from execution_platform.config.known import choose_default
+from execution_platform.config.problems import Problem
+from execution_platform.config.values import PersonaConfig, Resolved, Strategy
+from execution_platform.exceptions import RouterError
+from execution_platform.router.names import NamedLogical, NamedPersona, NamedTarget, Names, split
+from execution_platform.router.policy import (
+    Candidate,
+    Group,
+    check_models,
+    check_personas,
+    expand,
+    group_of,
+    judge,
+    refusal,
+)
+from execution_platform.router.requirements import NOTHING, Requires, joined
+from execution_platform.router.selection import Latency, PriceOf, order, unknown_latency, unknown_price
+from execution_platform.router.target import Target
+from execution_platform.spi.profile import ModelProfile
+
+_AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The targets that may serve a request, in order; never empty."""
+
+    targets: tuple[Target, ...]
+    persona: PersonaConfig | None = None
+    requested: str = ""
+    explicit: bool = False
+    """The request named the provider, so there is no fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A route with everything that was considered, dropped candidates included."""
+
+    candidates: tuple[Candidate, ...]
+    persona: PersonaConfig | None = None
+    requested: str = ""
+    explicit: bool = False
+    strategy: Strategy = "priority"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a request is routed, before requirements beyond the persona's own."""
+
+    groups: tuple[Group, ...]
+    wanted: str
+    """What was asked for, in words for error messages."""
+    persona: PersonaConfig | None = None
+    explicit: bool = False
+    fixed: tuple[Target, ...] | None = None
+    """The targets where neither the request nor chance can change them."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy of the first group that has a choice."""
+        for group in self.groups:
+            if len(group.targets) > 1:
+                return group.strategy
+        return "priority"
+
+
+class RoutingTable:
+    """Routes requests. Built once for a snapshot; `live` are the names of the providers that can be called."""
+
+    def __init__(
+        self,
+        config: Resolved,
+        live: Mapping[str, str] | Collection[str] | None = None,
+        *,
+        rng: Random | None = None,
+        latency: Latency = unknown_latency,
+        price: PriceOf = unknown_price,
+        profile_of: Callable[[str, str], ModelProfile] | None = None,
+    ) -> None:
+        self._config = config
+        # Simulated providers answer for every provider without a key.
+        self._live = None if config.development or live is None else frozenset(live)
+        self._names = Names(config, self._live)
+        self._profile_of = profile_of or _profile_table(config)
+        self._rng = rng or Random()  # noqa: S311 - load is spread, nothing is kept secret
+        self._latency = latency
+        self._price = price
+        self.default_provider = config.default_provider or choose_default(_with_kinds(config, live))
+        """The provider of requests that name nothing."""
+        self.problems: tuple[Problem, ...] = (*check_models(config), *check_personas(config, self.profile))
+        """What the check of the logical models and the personas' chains found."""
+        self.listed: Collection[Target] = _listed(config, self._live)
+        """Models of usable providers, each under its provider's name."""
+        self._personas = {name: self._persona_way(persona) for name, persona in config.personas.items()}
+        self._logical = {
+            name: self._way((group_of(self._names, model),), f"model {name}") for name, model in config.models.items()
+        }
+
+    def profile(self, target: Target) -> ModelProfile:
+        """The facts of the target's model, merged once and kept."""
+        return self._profile_of(target.provider, target.model)
+
+    def default_model(self, provider: str) -> str | None:
+        """The model used where only the provider is named."""
+        return self._config.default_model(provider)
+
+    def route(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> Route:
+        """The targets for a request that names a model, a persona, both or nothing.
+
+        Raises `RouterError` for a name that leads nowhere, `RequirementError` when the explicit target lacks
+        something, `NotConfigured` when no target of a chain is left.
+        """
+        if name and not persona and not requires:
+            meaning = self._names.look_up(name) if name != _AUTO else None
+            if isinstance(meaning, NamedTarget):
+                return Route((meaning.target,), None, name, explicit=True)
+        way = self._find(name, persona)
+        requested = name or (f"persona/{persona}" if persona else self.default_provider)
+        if way.fixed and not requires:
+            return Route(way.fixed, way.persona, requested, way.explicit)
+        judged = self._judge(way, requires)
+        kept = tuple(candidate.target for candidate in judged if candidate.kept)
+        if not kept:
+            raise refusal(judged, explicit=way.explicit, wanted=way.wanted)
+        return Route(kept, way.persona, requested, way.explicit)
+
+    def explain(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> Decision:
+        """The same decision with every candidate and its reason. Raises `RouterError` for unknown names only."""
+        way = self._find(name, persona)
+        requested = name or (f"persona/{persona}" if persona else self.default_provider)
+        return Decision(tuple(self._judge(way, requires)), way.persona, requested, way.explicit, way.strategy)
+
+    def candidates(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> list[Candidate]:
+        """The targets considered, in order, kept or dropped."""
+        return list(self.explain(name, persona, requires).candidates)
+
+    def _find(self, name: str | None, persona: str | None) -> _Way:
+        meaning = None
+        if name and name != _AUTO:
+            meaning = self._names.look_up(name)
+            if meaning is None and (persona is None or split(name)[1]):
+                meaning = self._names.meaning(name)
+        if isinstance(meaning, NamedPersona):
+            return self._personas[meaning.name]
+        chosen = self._personas[self._names.persona(persona)] if persona else None
+        if isinstance(meaning, NamedTarget) and (meaning.explicit or chosen is None):
+            # A bare name leads to one provider, so there is nothing to fall back to either.
+            return _Way((Group((meaning.target,)),), str(meaning.target), chosen and chosen.persona, explicit=True)
+        if chosen is not None:
+            return chosen
+        if isinstance(meaning, NamedLogical):
+            return self._logical[meaning.model.name]
+        return self._default_way()
+
+    def _default_way(self) -> _Way:
+        target = self._default_target()
+        return _Way((Group((target,)),), f"the default provider {target.provider}", fixed=(target,))
+
+    def _default_target(self) -> Target:
+        model = self._config.default_model(self.default_provider)
+        if not model:
+            name = self.default_provider
+            raise RouterError(
+                f"the default provider {name!r} has no default model; name one as {name}/<model>", param="model"
+            )
+        return Target(self.default_provider, model)
+
+    def _persona_way(self, persona: PersonaConfig) -> _Way:
+        groups: list[Group] = []
+        for name in persona.chain:
+            try:
+                groups.extend(expand(self._names, (name,)))
+            except RouterError:
+                continue  # Reported by `check_personas` when the snapshot was built.
+        if not persona.chain:
+            return _Way((), f"persona {persona.name}", persona)
+        return self._way(tuple(groups), f"persona {persona.name}", persona)
+
+    def _way(self, groups: tuple[Group, ...], wanted: str, persona: PersonaConfig | None = None) -> _Way:
+        """The way, with its targets fixed where no strategy has to choose at each request."""
+        way = _Way(groups, wanted, persona)
+        if any(group.strategy != "priority" and len(group.targets) > 1 for group in groups):
+            return way
+        fixed = tuple(candidate.target for candidate in self._judge(way, NOTHING) if candidate.kept)
+        return _Way(groups, wanted, persona, fixed=fixed or None)
+
+    def _judge(self, way: _Way, requires: Requires) -> list[Candidate]:
+        needed = joined(way.persona.requires, requires) if way.persona is not None else requires
+        if way.persona is not None and not way.persona.chain and not way.groups:
+            return judge((self._default_target(),), needed, self.profile, self._live)
+        targets: list[Target] = []
+        for group in way.groups:
+            targets.extend(
+                order(group.targets, group.strategy, rng=self._rng, latency=self._latency, price=self._price)
+            )
+        # An explicit target that lacks only its key says so itself, with the name of the variable to set.
+        return judge(targets, needed, self.profile, None if way.explicit else self._live)
+
+
+def _profile_table(config: Resolved) -> Callable[[str, str], ModelProfile]:
+    kinds = {name: provider.kind for name, provider in config.providers.items()}
+    return ProfileTable(kinds, {name: provider.profiles for name, provider in config.providers.items()})
+
+
+def _with_kinds(
+    config: Resolved, live: Mapping[str, str] | Collection[str] | None
+) -> Mapping[str, str] | Collection[str]:
+    if live is None:
+        return {name: provider.kind for name, provider in config.providers.items()}
+    return live
+
+
+def _listed(config: Resolved, live: frozenset[str] | None) -> Collection[Target]:
+    found = [
+        Target(name, model)
+        for name, provider in config.providers.items()
+        if live is None or name in live
+        for model in dict.fromkeys((*provider.models, *((provider.default_model,) if provider.default_model else ())))
+    ]
+    return dict.fromkeys(found)

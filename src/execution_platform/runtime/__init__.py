@@ -1,0 +1,1 @@
+"""The call kernel: every way into the house passes here, and only here do calls leave it."""

@@ -1,0 +1,75 @@
+"""`explain`: the dry run of a request. Which targets would be tried, why others would not, what would be lost, what it may cost."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.providers.base import WireProvider
+from execution_platform.router.persona import with_persona
+from execution_platform.router.target import Target
+from execution_platform.runtime.estimate import estimate_tokens
+from execution_platform.runtime.snapshot import Snapshot
+from execution_platform.spi.request import ChatRequest
+from execution_platform.spi.usage import Usage
+
+_ANSWER = 1024
+"""Output tokens assumed for the forecast when the request sets no limit."""
+
+
+def explain(
+    snapshot: Snapshot,
+    request: ChatRequest,
+    *,
+    persona: str | None = None,
+    requires: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """The decision for `request` as a JSON object. Raises `RouterError` for names that lead nowhere."""
+    decision = snapshot.routing.explain(request.model, persona or request.persona, dict(requires or {}))
+    if decision.persona is not None:
+        request = with_persona(request, decision.persona)
+    candidates: list[dict[str, object]] = []
+    order = 0
+    for candidate in decision.candidates:
+        row: dict[str, object] = {
+            "provider": candidate.target.provider,
+            "model": candidate.target.model,
+            "kept": candidate.kept,
+            "reason": candidate.reason,
+        }
+        if candidate.kept:
+            order += 1
+            row["order"] = order
+            row.update(_forecast(snapshot, candidate.target, request))
+        candidates.append(row)
+    return {
+        "requested": {"model": request.model, "persona": persona or request.persona, "requires": dict(requires or {})},
+        "persona": decision.persona.name if decision.persona is not None else None,
+        "strategy": decision.strategy,
+        "explicit": decision.explicit,
+        "config": snapshot.version,
+        "candidates": candidates,
+    }
+
+
+def _forecast(snapshot: Snapshot, target: Target, request: ChatRequest) -> dict[str, object]:
+    """What sending `request` to `target` would lose, and roughly cost."""
+    row: dict[str, object] = {}
+    provider = snapshot.providers.get(target.provider)
+    if isinstance(provider, WireProvider) and request.messages:
+        asked = replace(request, model=target.model, stream=request.stream)
+        try:
+            encoded = provider.dialect.encode_request(asked, snapshot.profile(target))
+        except ExecutionPlatformError as error:
+            row["refused"] = error.message
+        else:
+            row["losses"] = [
+                {"path": loss.path, "what": loss.what, "severity": loss.severity} for loss in encoded.losses
+            ]
+    usage = Usage(estimate_tokens(request), request.max_tokens or _ANSWER, estimated=True)
+    cost = snapshot.cost(target, usage)
+    row["estimate"] = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens_at_most": usage.output_tokens,
+        "cost_usd": None if cost is None else float(cost.usd),
+    }
+    return row

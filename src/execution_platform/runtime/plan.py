@@ -1,0 +1,103 @@
+"""From a call to the targets that may serve it, in order, and whether its bytes can pass through."""
+
+from collections.abc import Iterator
+
+from execution_platform.dialects.envelope import MARK
+from execution_platform.exceptions import PermissionDenied
+from execution_platform.providers.base import Provider
+from execution_platform.router.requirements import RequestNeeds, needs_of, normalise
+from execution_platform.router.table import Route
+from execution_platform.router.target import Target
+from execution_platform.runtime.call import Call
+from execution_platform.runtime.request import decoded
+from execution_platform.spi.parts import MediaPart, Part, ToolResultPart
+from execution_platform.spi.request import ChatRequest
+
+_TELLTALES = (
+    b"image",
+    b"audio",
+    b"document",
+    b"file",
+    b"inline",
+    b"json_",
+    b"Schema",
+    b"logprobs",
+    b"application/json",
+)
+"""A body without any of these asks nothing special of a model, so it need not be decoded to choose one."""
+
+
+def plan(call: Call) -> Route:
+    """The route of `call`: persona or model → targets. Raises `RouterError`, `RequirementError`, `PermissionDenied`."""
+    peek, routing = call.peek, call.snapshot.routing
+    name = call.path_model or peek.model
+    provider = call.provider or peek.provider
+    if provider is not None:
+        name = _with_provider(name, provider)
+    persona = call.persona or peek.persona
+    native = call.dialect.name == "native" and call.operation == "chat"
+    requires = normalise(decoded(call).requires) if native else {}
+    route = routing.route(name, persona, requires)
+    if call.operation == "chat" and not route.explicit and len(route.targets) > 1:
+        needs = needs_of(request_needs(call))
+        if needs:
+            route = routing.route(name, persona, {**needs, **requires})
+    _authorise(call, route)
+    call.route = route
+    return route
+
+
+def _with_provider(name: str | None, provider: str) -> str:
+    """A model name at an explicitly chosen provider."""
+    if name is None:
+        return provider
+    return name if name.startswith((f"{provider}/", f"{provider}:")) else f"{provider}/{name}"
+
+
+def request_needs(call: Call) -> RequestNeeds:
+    """What the request asks of a model by its content; decoded only if it may hold something special."""
+    if not any(mark in call.body for mark in _TELLTALES):
+        return RequestNeeds(tools=call.peek.has_tools)
+    request = decoded(call)
+    kinds = {part.kind for part in _parts(request) if isinstance(part, MediaPart)}
+    output = request.output.kind if request.output is not None else "text"
+    return RequestNeeds(
+        tools=call.peek.has_tools,
+        images="image" in kinds,
+        audio="audio" in kinds,
+        documents="document" in kinds,
+        json=output != "text",
+        json_schema=output == "json_schema",
+        logprobs=bool(request.logprobs),
+    )
+
+
+def _parts(request: ChatRequest) -> Iterator[Part]:
+    for message in request.messages:
+        for part in message.parts:
+            yield part
+            if isinstance(part, ToolResultPart):
+                yield from part.parts
+
+
+def _authorise(call: Call, route: Route) -> None:
+    principal = call.principal
+    if principal.personas and route.persona is not None and route.persona.name not in principal.personas:
+        raise PermissionDenied(f"this key may not use persona {route.persona.name}")
+    if principal.models and route.persona is None:
+        refused = [str(target) for target in route.targets if not allowed(principal.models, target)]
+        if refused:
+            raise PermissionDenied(f"this key may not use {', '.join(refused)}")
+
+
+def allowed(models: frozenset[str], target: Target) -> bool:
+    """Whether a key's list of models names `target`: exactly, by provider, or by bare model."""
+    return bool(models & {str(target), target.provider, f"{target.provider}/*", target.model})
+
+
+def passes_through(call: Call, provider: Provider) -> bool:
+    """Whether the caller's bytes can go to `provider` as they are: same dialect, nothing to add or open."""
+    if provider.dialect is not call.dialect or call.route is None:
+        return False
+    persona = call.route.persona
+    return (persona is None or not persona.changes_request) and MARK not in call.body

@@ -1,0 +1,46 @@
+"""Everything a request needs of the configuration, as one immutable value that is swapped as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from execution_platform.catalog.prices import PriceBook
+from execution_platform.config.problems import Problem
+from execution_platform.config.resolve import Resolved
+from execution_platform.observability.redaction import Redactor
+from execution_platform.providers.base import Provider
+from execution_platform.router.table import RoutingTable
+from execution_platform.router.target import Target
+from execution_platform.runtime.latency import Latencies
+from execution_platform.runtime.stash import Stash
+from execution_platform.spi.profile import ModelProfile
+from execution_platform.spi.usage import Cost, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of the configuration, ready to serve. `version` goes into every response."""
+
+    version: str
+    config: Resolved
+    providers: Mapping[str, Provider]
+    routing: RoutingTable
+    prices: PriceBook
+    redactor: Redactor
+    problems: tuple[Problem, ...] = ()
+    """What the check of the personas' chains found: members that are skipped, and why."""
+    max_attempts: int = 3
+    default_provider: str | None = None
+    stash: Stash = field(default_factory=Stash)
+    latencies: Latencies = field(default_factory=Latencies)
+
+    def profile(self, target: Target) -> ModelProfile:
+        """The facts of the target's model."""
+        return self.routing.profile(target)
+
+    def lists(self, target: Target) -> bool:
+        """Whether the configuration names this target's model."""
+        return target in self.routing.listed
+
+    def cost(self, target: Target, usage: Usage) -> Cost | None:
+        """What `usage` costs at the target's price of the moment; None when no price is known."""
+        return self.prices.cost(target.provider, target.model, usage)

@@ -1,0 +1,264 @@
+"""Upstream HTTP/1.1 over aiohttp's pool, TLS and parser.
+
+Theory of operation
+-------------------
+`HttpTransport.send` takes a connection from the pool, writes one request and gives a `Reply` as soon as the head of the
+answer is there. Its body is read whole (`read`) or as it comes (`chunks`), one item for all that one turn of the event loop
+brought. At its end the connection goes back to the pool by itself; `close` before that aborts it, so that the upstream sees
+within milliseconds that nobody listens any more.
+
+The request is written by this module instead of `aiohttp.ClientSession`, whose redirects, cookies, proxies, netrc, tracing,
+payload types and body-writing task cost two thirds of a call and are all unwanted here: nothing is followed, remembered,
+looked up in the environment or decoded. What is used of aiohttp is the connector (`connect`), the connection (`release`,
+`close`) and its protocol (`set_response_params`, `read`).
+
+Rules: a body that is not at its end is never given back to the pool; an answer that is compressed although `identity` was
+asked for is refused; lines, header count and body size are bounded; the texts of errors name the host and nothing else.
+"""
+
+import asyncio
+import builtins
+import math
+import re
+from collections.abc import Mapping
+from ssl import SSLContext
+from typing import Final, NamedTuple
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
+from execution_platform.transport.failures import (
+    FAILURES,
+    WIRE_ERRORS,
+    is_disconnect,
+    not_answered,
+    not_connected,
+)
+from execution_platform.transport.pool import Destination, Pool, Wire, abort
+from execution_platform.transport.reply import Reply, Watch
+from execution_platform.transport.timeouts import Timeouts
+
+__all__ = ["HttpCall", "HttpTransport", "Reply"]
+
+_READ_BUFFER: Final = 256 * 1024
+_LONGEST_LINE: Final = 16 * 1024
+_MOST_HEADERS: Final = 128
+_MOST_INTERIM: Final = 8
+_LONG_BODY: Final = 64 * 1024
+_ROUTES_KEPT: Final = 4096
+_LIMITS_KEPT: Final = 256
+_OK: Final = 200
+_SWITCHING: Final = 101
+_METHOD: Final = re.compile(r"[A-Z]+")
+_STALE_TRIES: Final = 3
+_STALE_WITHIN: Final = 1.0
+"""Seconds in which a kept connection that was already closed at the other end says so."""
+_OWN_HEADERS: Final = frozenset(
+    (
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "accept-encoding",
+        "expect",
+        "te",
+        "upgrade",
+        "trailer",
+    )
+)
+_BODYLESS: Final = frozenset({"GET", "HEAD", "DELETE"})
+
+
+class HttpCall(NamedTuple):
+    """One request. `stream` tells that the answer comes in pieces, so that silence is judged between two of them."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    stream: bool = False
+
+
+class _Route(NamedTuple):
+    """What is the same in every call of one method to one URL."""
+
+    destination: Destination
+    head: bytes
+    """Request line and the headers that are always sent."""
+    host: str
+
+
+class HttpTransport:
+    """The pool of connections of one process. Opens nothing before the first `send`.
+
+    Args:
+        connections: The most open at a time; a call beyond waits for one as long as it may wait for a connection.
+        keep_alive: Seconds an unused connection is kept.
+        dns_seconds: Seconds an address is believed.
+        ssl: How to verify servers; the system's authorities if true.
+        most: The most bytes of a body, however it is read.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int = 4096,
+        keep_alive: float = 30.0,
+        dns_seconds: int = 30,
+        ssl: SSLContext | bool = True,
+        most: int = 256 * 1024 * 1024,
+    ) -> None:
+        self._connections = connections
+        self._keep_alive = keep_alive
+        self._dns_seconds = dns_seconds
+        self._ssl = ssl
+        self._most = most
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connector: Pool | None = None
+        self._routes: dict[tuple[str, str], _Route] = {}
+        self._limits: dict[float, aiohttp.ClientTimeout] = {}
+
+    async def send(self, call: HttpCall, *, timeouts: Timeouts, deadline: float | None = None) -> Reply:
+        """Send one request; the reply as soon as its head is there, whatever its status.
+
+        `deadline` is a time of the event loop. A kept connection that proves to have been closed at the other end before
+        the request reached it is replaced, at most twice; no other failure is tried again here.
+
+        Raises:
+            TimeoutError: No connection (`never_sent`) or no head in time.
+            ProviderError: No connection (`kind` connection and `never_sent`), or it broke.
+            ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
+            ValueError: The URL or a header is not one.
+        """
+        loop = asyncio.get_running_loop()
+        connector = self._connector
+        if connector is None or loop is not self._loop:
+            connector = self._open(loop)
+        route = self._routes.get((call.method, call.url)) or self._route(call, loop)
+        until = loop.time() + timeouts.total
+        if deadline is not None and deadline < until:
+            until = deadline
+        for _ in range(_STALE_TRIES):
+            connection = await self._connect(connector, route, min(timeouts.connect, until - loop.time()))
+            reply = await self._exchange(connection, call, route, timeouts, until)
+            if reply is not None:
+                return reply
+        message = f"{route.host}: every kept connection was closed at the other end"
+        raise ProviderError(message, kind=ErrorKind.CONNECTION, never_sent=True)
+
+    async def _connect(self, connector: Pool, route: _Route, seconds: float) -> Connection:
+        limit = self._limits.get(seconds)
+        if limit is None:
+            if seconds <= 0:
+                raise not_connected(builtins.TimeoutError(), route.host)
+            if len(self._limits) >= _LIMITS_KEPT:
+                self._limits.clear()
+            limit = self._limits[seconds] = aiohttp.ClientTimeout(total=None, connect=seconds, ceil_threshold=math.inf)
+        try:
+            return await connector.connect(route.destination, [], limit)
+        except WIRE_ERRORS as error:
+            raise not_connected(error, route.host) from error
+
+    async def _exchange(
+        self, connection: Connection, call: HttpCall, route: _Route, timeouts: Timeouts, until: float
+    ) -> Reply | None:
+        """Write the request and await the head; None when the connection proves to have been closed before."""
+        wire = connection.protocol
+        transport = connection.transport
+        if not isinstance(wire, Wire) or transport is None:
+            connection.close()
+            return None
+        kept, wire.kept = wire.kept, True
+        wire.set_response_params(
+            skip_payload=call.method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            max_headers=_MOST_HEADERS,
+        )
+        silence = max(timeouts.first_token, timeouts.idle) if call.stream else timeouts.total
+        watch: Watch | None = None
+        try:
+            _write(transport, route.head, call)
+            watch = Watch(wire, silence, until)
+            message, payload = await _head(wire)
+        except BaseException as error:
+            if watch is not None:
+                watch.stop()
+            abort(connection)
+            if not isinstance(error, FAILURES):
+                raise
+            if kept and watch is not None and watch.is_young(_STALE_WITHIN) and is_disconnect(error):
+                return None
+            raise not_answered(error, route.host) from error
+        watch.reading(timeouts.idle if call.stream else timeouts.total)
+        reply = Reply(message, payload, connection, wire, watch, host=route.host, most=self._most)
+        if "content-encoding" in message.headers:
+            _refuse_compressed(reply)
+        return reply
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        self._loop = loop
+        self._routes.clear()
+        self._connector = Pool(limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds)
+        return self._connector
+
+    def _route(self, call: HttpCall, loop: asyncio.AbstractEventLoop) -> _Route:
+        url = URL(call.url)
+        if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
+            raise ValueError("the upstream's URL must be http:// or https:// with a host and without user or password")
+        if not _METHOD.fullmatch(call.method):
+            raise ValueError(f"{call.method!r} is no HTTP method")
+        host = url.host_port_subcomponent or url.raw_host
+        head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
+        route = _Route(Destination(url.with_fragment(None), loop, ssl=self._ssl), head.encode("ascii"), host)
+        if len(self._routes) >= _ROUTES_KEPT:
+            self._routes.clear()
+        self._routes[call.method, call.url] = route
+        return route
+
+    async def aclose(self) -> None:
+        """Close every connection; a later `send` opens new ones."""
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
+
+
+def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:
+    """Hand the whole request to the connection; a short one as one piece."""
+    lines = [f"{name}: {value}\r\n" for name, value in call.headers.items() if name.lower() not in _OWN_HEADERS]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise ValueError("a header to the upstream has a line break or a NUL in it")
+    size = len(call.body)
+    end = b"\r\n" if not size and call.method in _BODYLESS else b"content-length: %d\r\n\r\n" % size
+    if size < _LONG_BODY:
+        transport.write(b"".join((head, text.encode(), end, call.body)))
+    else:
+        transport.writelines((b"".join((head, text.encode(), end)), call.body))
+
+
+async def _head(wire: Wire) -> tuple[RawResponseMessage, StreamReader]:
+    """The head of the answer, past what is said in the interim (1xx)."""
+    for _ in range(_MOST_INTERIM):
+        message, payload = await wire.read()
+        if message.code >= _OK:
+            return message, payload
+        if message.code == _SWITCHING:
+            break
+    raise BadHttpMessage("no final status")
+
+
+def _refuse_compressed(reply: Reply) -> None:
+    encoding = reply.headers["content-encoding"].strip().lower()
+    if encoding not in {"", "identity"}:
+        reply.close()
+        message = f"{reply.host}: the answer is compressed ({encoding[:20]}) although identity was asked for"
+        raise ProtocolError(message, kind=ErrorKind.PROTOCOL, status=reply.status)

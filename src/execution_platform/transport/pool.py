@@ -1,0 +1,78 @@
+"""aiohttp's pool of connections, with the three things it lacks here.
+
+* `Destination`: what the pool must know of where a call goes, made once instead of for each call.
+* `Wire.kept`: whether a connection has served a call before, so that its being closed at the other end can be told from a
+  failure of this call.
+* `Wire.reader`: who reads the body is told of everything that befalls the connection. aiohttp tells only who waits for the
+  head when the framing of a body is broken, and its reader would wait until a time-out.
+"""
+
+import asyncio
+import functools
+import math
+from ssl import SSLContext
+
+from aiohttp import TCPConnector
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+__all__ = ["Destination", "Pool", "Wire", "abort", "give_back"]
+
+
+class Wire(ResponseHandler):
+    """One connection to an upstream."""
+
+    kept = False
+    """It has served a call before."""
+    reader: StreamReader | None = None
+    """The body that is being read from it."""
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Tell who waits for the head, and who reads a body."""
+        cause = exc if exc_cause is None else exc_cause
+        super().set_exception(exc, cause)
+        reader = self.reader
+        if reader is not None and not reader.is_eof() and reader.exception() is None:
+            reader.set_exception(exc, cause)
+
+
+class Destination(ClientRequest):
+    """The server a call goes to, in the form the pool asks for."""
+
+    def __init__(self, url: URL, loop: asyncio.AbstractEventLoop, *, ssl: SSLContext | bool) -> None:
+        super().__init__("POST", url, loop=loop, ssl=ssl)
+        self._key = super().connection_key
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """Which connections will do."""
+        return self._key
+
+
+class Pool(TCPConnector):
+    """Connections by destination; time limits are kept to the millisecond."""
+
+    def __init__(self, *, limit: int, keep_alive: float, dns_seconds: int) -> None:
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - one of aiohttp's own parameters is loosely typed
+            limit=limit, keepalive_timeout=keep_alive, ttl_dns_cache=dns_seconds, timeout_ceil_threshold=math.inf
+        )
+        self._factory = functools.partial(Wire, loop=asyncio.get_running_loop())
+
+
+def give_back(connection: Connection) -> None:
+    """Return it to the pool, unless the upstream answered before it had taken the whole request."""
+    transport = connection.transport
+    if transport is not None and transport.get_write_buffer_size():
+        abort(connection)
+    else:
+        connection.release()
+
+
+def abort(connection: Connection) -> None:
+    """Close without the courtesies of TLS and without flushing."""
+    if connection.transport is not None:
+        connection.transport.abort()
+    connection.close()
