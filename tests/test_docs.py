@@ -14,6 +14,7 @@ from execution_platform.config.files import parse_config
 from execution_platform.config.resolve import resolve
 from execution_platform.config.settings import Settings
 from execution_platform.providers.registry import specs
+from execution_platform.router.table import RoutingTable
 from serving import serving
 
 ROOT = Path(__file__).parents[1]
@@ -183,5 +184,6 @@ def test_a_registry_row_is_at_most_twelve_lines() -> None:
 
 def test_the_example_configuration_is_valid_without_a_warning() -> None:
     config = resolve(parse_config(EXAMPLE.read_text(encoding="utf-8")), Settings({}), specs())
+    assert RoutingTable(config).problems == ()
     assert config.personas["architect"].chain == ("anthropic", "openai", "embedded")
     assert config.personas["reviewer"].requires["json_mode"] is True

@@ -147,5 +147,5 @@ def merged(known: Object, extra: Mapping[str, object]) -> Object:
         if name not in known:
             known[name] = value
         elif isinstance(have, dict) and isinstance(value, Mapping):
-            known[name] = merged(cast("Object", dict(cast("Object", have))), cast("Mapping[str, object]", value))
+            known[name] = merged(dict(cast("Object", have)), cast("Mapping[str, object]", value))
     return known

@@ -5,6 +5,7 @@ LLM path by table look-up, or to the management API; both pass the same edge: re
 authentication, errors in the caller's dialect.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 from execution_platform.config.settings import Settings
@@ -18,8 +19,9 @@ from execution_platform.gateway.state import State
 class Gateway:
     """The ASGI callable. Holds the state of one process."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, announce: Callable[[State], None] | None = None) -> None:
         self.state = state
+        self._announce = announce
         self.routes = Routes()
         self.management = management_api(state, self.routes)
 
@@ -41,6 +43,8 @@ class Gateway:
             message: Message = await receive()
             if message["type"] == "lifespan.startup":
                 await self.state.start()
+                if self._announce is not None:
+                    self._announce(self.state)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.state.stop()
@@ -48,9 +52,9 @@ class Gateway:
                 return
 
 
-def build(settings: Settings | None = None) -> Gateway:
-    """The gateway for `settings` (the environment's by default). Raises `ConfigError`."""
-    return Gateway(State(settings if settings is not None else Settings()))
+def build(settings: Settings | None = None, announce: Callable[[State], None] | None = None) -> Gateway:
+    """The gateway for `settings` (the environment's by default); `announce` is told when it serves. Raises `ConfigError`."""
+    return Gateway(State(settings if settings is not None else Settings()), announce)
 
 
 def __getattr__(name: str) -> object:

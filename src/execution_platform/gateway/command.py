@@ -11,8 +11,9 @@ from rich.table import Table
 
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
-from execution_platform.gateway.app import Gateway, build
+from execution_platform.gateway.app import build
 from execution_platform.gateway.auth import is_loopback
+from execution_platform.gateway.state import State
 
 _OPTIONS: dict[str, Any] = {
     "loop": "uvloop",
@@ -49,12 +50,11 @@ def run(
     if config is not None:
         changed["config"] = config
     settings = settings.model_copy(update=changed)
-    gateway = build(settings)
+    gateway = build(settings, show_start)
     check_address(settings.host, has_key=not gateway.state.authenticator.is_open)
     if workers > 1:
         _run_workers(settings, workers)
         return
-    show_start(gateway)
     uvicorn.run(gateway, host=settings.host, port=settings.port, **_OPTIONS)
 
 
@@ -67,9 +67,8 @@ def _run_workers(settings: Settings, workers: int) -> None:
     uvicorn.run(target, factory=True, host=settings.host, port=settings.port, workers=workers, **_OPTIONS)
 
 
-def show_start(gateway: Gateway) -> None:
+def show_start(state: State) -> None:
     """Which providers are live, and a line to paste. Goes to standard error: standard output is the log."""
-    state = gateway.state
     host, port = state.settings.host, state.settings.port
     console = Console(file=sys.stderr)
     table = Table("provider", "kind", "state", box=None, header_style="bold")
@@ -79,7 +78,7 @@ def show_start(gateway: Gateway) -> None:
     for problem in state.snapshot.problems:
         console.print(f"[yellow]{problem}[/]")
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    body = f'{{"model": "{state.default_model()}", "stream": true, "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+    body = f'{{"model": "{state.default_model()}", "stream": true, "messages": [{{"role": "user", "content": "What is the capital of France? Answer in one sentence."}}]}}'
     key = "" if state.authenticator.is_open else ' -H "Authorization: Bearer $EP_MASTER_KEY"'
     sys.stderr.write(
         f"\nListening on {address} (documentation: {address}/docs). Try:\n\n"

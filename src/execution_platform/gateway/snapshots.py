@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from execution_platform.catalog.prices import PriceBook
 from execution_platform.config.files import load_config
-from execution_platform.config.known import local_candidates
+from execution_platform.config.known import known, local_candidates
 from execution_platform.config.problems import ConfigProblems
 from execution_platform.config.resolve import ProviderConfig, Resolved, live_providers, resolve
 from execution_platform.config.secret import Secret
@@ -98,6 +98,7 @@ class SnapshotBuilder:
             problems=tuple(routing.problems),
             max_attempts=min(3, config.limits.attempts),
             default_provider=routing.default_provider,
+            live=frozenset(live) | frozenset(known().always_available) & providers.keys(),
             stash=self._stash,
             latencies=self._latencies,
         )

@@ -4,7 +4,7 @@ import time
 import traceback
 from collections.abc import Mapping
 
-from execution_platform.config.resolve import ProviderConfig, is_live
+from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.auth import Authenticator
@@ -73,20 +73,19 @@ class State:
 
     def provider_views(self) -> dict[str, dict[str, object]]:
         """Each provider: whether it can be called, and the reason when not."""
-        config, environ = self.snapshot.config, self.settings.environ
         views: dict[str, dict[str, object]] = {}
-        for name, given in config.providers.items():
+        for name, given in self.snapshot.config.providers.items():
             provider = self.snapshot.providers.get(name)
-            live = provider is not None and is_live(given, environ)
             simulated = provider is not None and provider.simulated
+            configured = simulated or (provider is not None and name in self.snapshot.live)
             views[name] = {
                 "kind": given.kind,
                 "sdk": provider is not None,
-                "configured": live or simulated,
+                "configured": configured,
                 "simulated": simulated,
                 "breaker": "closed",
                 "models": list(given.models),
-                "reason": None if live or simulated else _missing(given),
+                "reason": None if configured else _missing(given),
             }
         return views
 
@@ -117,5 +116,9 @@ class State:
 def _missing(given: ProviderConfig) -> str:
     """What a provider that cannot be called lacks."""
     spec = specs().get(given.kind)
-    names = " or ".join(spec.key_env) if spec is not None else ""
+    if spec is None or (spec.local and spec.base_url is None):
+        return "not installed"
+    if spec.local:
+        return "does not answer on its usual port"
+    names = " or ".join(spec.key_env)
     return f"no key: set {names}" if names else "no address: set base_url"

@@ -30,6 +30,8 @@ class Snapshot:
     """What the check of the personas' chains found: members that are skipped, and why."""
     max_attempts: int = 3
     default_provider: str | None = None
+    live: frozenset[str] = frozenset()
+    """Providers that have what they need to be called; a local server must also have answered."""
     stash: Stash = field(default_factory=Stash)
     latencies: Latencies = field(default_factory=Latencies)
 

@@ -297,7 +297,8 @@ def _wrong(scenario: Scenario, expected: Expected, attempt: Attempt) -> list[str
         return [] if attempt.tokens == expected.tokens else [f"{attempt.tokens} tokens, expected {expected.tokens}"]
     if attempt.response is None:
         return ["there is no answer"]
-    problems = expected.problems(attempt.response)
+    is_told = attempt.sent is None or attempt.sent.told.input is not None
+    problems = expected.problems(attempt.response, is_told=is_told)
     if attempt.deltas < expected.deltas:
         problems.append(f"text came in {attempt.deltas} pieces, expected {expected.deltas}")
     return problems

@@ -86,12 +86,13 @@ class Expected:
     check: Callable[[ChatResponse], Iterable[str]] | None = None
     """More conditions; gives a sentence for each that fails."""
 
-    def problems(self, response: ChatResponse) -> list[str]:
-        """What is wrong with an answer; empty when nothing is."""
-        found = [f"{what} is {got!r}, expected {want!r}" for what, got, want in self._compared(response) if got != want]
+    def problems(self, response: ChatResponse, *, is_told: bool = True) -> list[str]:
+        """What is wrong with an answer; empty when nothing is. `is_told`: the upstream said what was used."""
+        pairs = [*self._compared(response), *(self._counted(response) if is_told else ())]
+        found = [f"{what} is {got!r}, expected {want!r}" for what, got, want in pairs if got != want]
         if self.finish and response.finish.reason not in self.finish:
             found.append(f"finish reason is {response.finish.reason!r}, expected one of {[*self.finish]}")
-        if response.usage is None:
+        if response.usage is None and is_told:
             found.append("no usage is reported")
         return [*found, *(self.check(response) if self.check else ())]
 
@@ -108,6 +109,8 @@ class Expected:
         if self.thinking is not None:
             thoughts = [part for part in response.message.parts if isinstance(part, ThinkingPart)]
             yield "thinking", "".join(part.text or "".join(part.summary) for part in thoughts), self.thinking
+
+    def _counted(self, response: ChatResponse) -> Iterable[tuple[str, object, object]]:
         for name, count in self.usage.items():
             yield f"usage.{name}", getattr(response.usage, name, None), count
 

@@ -71,7 +71,7 @@ def test_an_answer_is_understood(case: str) -> None:
     assert told(lambda: DIALECT.decode_response(content(case, "response.json"), UPSTREAM)) == RESPONSES[case]
 
 
-_REWRITTEN = {"arguments_empty", "calls_without_index", "calls_with_one_id", "content_list", "thinking_redacted", "audio"}
+_REWRITTEN = {"arguments_empty", "calls_without_index", "calls_with_one_id", "content_list", "thinking_redacted"}
 """Answers that a server wrote in a form of its own and that leave in the API's."""
 
 

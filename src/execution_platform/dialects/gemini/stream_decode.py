@@ -83,16 +83,20 @@ class Decoder:
     def close(self) -> list[Event]:
         """The last events. Raises `ProtocolError` when the stream ended before its answer."""
         events: list[Event] = []
+        is_broken = False
         for text in self._payloads.close():
-            self._chunk(text, events)
+            try:
+                self._chunk(text, events)
+            except ProtocolError:
+                is_broken = True
         if self._failed:
             return events
-        if self._started is None or not self._ends():
+        if is_broken or not self._ends():
             raise ProtocolError(
                 "the provider's stream was cut: it ended before a finish reason", kind=ErrorKind.PROTOCOL
             )
         if not self._choices:
-            self._choices[0] = _Choice(0, self._upstream, self._started)
+            self._choices[0] = _Choice(0, self._upstream, self._started or "")
         for choice in self._choices.values():
             choice.close_parts(events)
         usage = self._meter.usage()

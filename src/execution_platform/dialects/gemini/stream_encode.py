@@ -97,6 +97,7 @@ class Encoder:
         "_ends",
         "_is_over",
         "_lead",
+        "_logprobs",
         "_once",
         "_open",
         "_parts",
@@ -116,6 +117,7 @@ class Encoder:
         self._ends: dict[int, bytes] = {}
         self._open: dict[tuple[int, int], _Open] = {}
         self._texts: dict[int, list[tuple[Text, list[Citation]]]] = {}
+        self._logprobs: dict[int, list[object]] = {}
         self._usage: Usage | None = None
         self._said: set[int] = set()
         self._is_over = False
@@ -188,8 +190,14 @@ class Encoder:
         self._chunk({"candidates": [candidate]}, out)
 
     def _scored(self, text: str, event: PartDelta, out: list[bytes]) -> None:
-        """Text with its log probabilities."""
-        result = encode_logprobs(cast("LogprobsDelta", event.delta).logprobs)
+        """Text with its log probabilities; those of this dialect come whole, with token ids, at the end."""
+        logprobs = cast("LogprobsDelta", event.delta).logprobs
+        if self._parts.same:
+            self._logprobs.setdefault(event.choice, []).extend(logprobs)
+            if text:
+                self._say(event.choice, text, out, thought=False)
+            return
+        result = encode_logprobs(logprobs)
         beside = {"logprobsResult": result} if result else {}
         self._candidate(event.choice, [{"text": text}] if text else [], out, **beside)
 
@@ -327,8 +335,8 @@ class Encoder:
         parts = {"parts": [{"text": ""}], "role": "model"}
         candidate: Object = {"content": parts, **encode_finish(event.finish, same=same), "index": event.choice}
         if same:
-            extra = {name: value for name, value in (event.extra or {}).items() if name != "logprobsResult"}
-            candidate = merged(candidate, extra)
+            result = encode_logprobs(self._logprobs.get(event.choice))
+            candidate = merged(candidate, {"logprobsResult": result, **(event.extra or {})} if result else event.extra or {})
         else:
             candidate |= self._sources(event.choice)
         self._chunk({"candidates": [candidate], **told}, out)

@@ -298,14 +298,15 @@ class Choice:
         left = {name: value for name, value in audio.items() if name not in ("id", "data", "transcript") and value is not None}
         if left:
             _gather(self._message, "audio", left, joins=True)
-        if not isinstance(data, str) and not isinstance(said, str):
+        if not any(isinstance(each, str) for each in (audio_id, data, said)):
             return
         if self.kind != "audio":
             source = Inline(audio_mime(self._upstream), "")
             known = audio_id if isinstance(audio_id, str) else None
             self._open("audio", MediaPart("audio", source, id=known, group="audio"), out)
         text = said if isinstance(said, str) else None
-        out.append(PartDelta(self.open_index, MediaDelta(data if isinstance(data, str) else "", text), self.index))
+        if text is not None or isinstance(data, str):
+            out.append(PartDelta(self.open_index, MediaDelta(data if isinstance(data, str) else "", text), self.index))
 
     def _whole(self, part: Part, out: list[Event]) -> None:
         self._open("whole", part, out, again=True)

@@ -42,8 +42,8 @@ def _answered(*results: ToolResultPart) -> list[Message]:
     return [_ASK, Message("assistant", calls), Message("tool", results)]
 
 
-def _result(call_id: str, text: str, **more: bool) -> ToolResultPart:
-    return ToolResultPart(call_id, (TextPart(text),), name="get_weather", **more)
+def _result(call_id: str, text: str, *, is_error: bool | None = None) -> ToolResultPart:
+    return ToolResultPart(call_id, (TextPart(text),), name="get_weather", is_error=is_error)
 
 
 TOOLS = (
