@@ -129,13 +129,14 @@ class Crowd:
     reasons: dict[str, int] = field(default_factory=dict[str, int])
 
 
-async def crowd(server: Server, path: str, body: bytes, *, streams: int) -> Crowd:
-    """Open `streams` connections at about the same time, one stream each, and read all to their ends."""
+async def crowd(server: Server, path: str, body: bytes, *, streams: int, within: float) -> Crowd:
+    """Open `streams` connections within so many seconds, one stream each, and read all to their ends."""
     result = Crowd(streams)
     firsts: list[float] = []
     data = request(path, body)
 
-    async def one() -> None:
+    async def one(number: int) -> None:
+        await asyncio.sleep(within * number / streams)
         try:
             async with asyncio.timeout(60):
                 firsts.append(await _stream(server.port, data))
@@ -144,7 +145,7 @@ async def crowd(server: Server, path: str, body: bytes, *, streams: int) -> Crow
             reason = f"{type(error).__name__}: {error}"[:120]
             result.reasons[reason] = result.reasons.get(reason, 0) + 1
 
-    running = asyncio.gather(*(one() for _ in range(streams)))
+    running = asyncio.gather(*(one(number) for number in range(streams)))
     while not running.done():
         result.peak_bytes = max(result.peak_bytes, server.resident_bytes())
         await asyncio.wait([running], timeout=0.2)

@@ -28,7 +28,9 @@ PYTHON = sys.executable
 CHAT = "/v1/chat/completions"
 GATEWAY, BARE, UPSTREAM = "gateway", "bare proxy", "upstream"
 STREAMS = 1000
-STREAM_DELAY = 0.02
+STREAM_DELAY = 0.1
+"""Seconds between two frames; a stream takes 5.5 of them, and all are open at once after the ramp."""
+RAMP = 2.0
 
 
 @dataclass
@@ -144,7 +146,7 @@ def crowd(bench: Bench) -> None:
     first = bench.row("crowd", f"{STREAMS:,} streams at once, first frame p99", "ms")
     for server in [bench.slow, *([bench.gateway_slow] if bench.gateway_slow else [])]:
         body = bodies.small(bench.model(server), stream=True)
-        result = uvloop.run(load.crowd(server, CHAT, body, streams=STREAMS))
+        result = uvloop.run(load.crowd(server, CHAT, body, streams=STREAMS, within=RAMP))
         name = GATEWAY if server is bench.gateway_slow else UPSTREAM
         errors.values[name], memory.values[name] = result.errors, result.peak_bytes / 1e6
         first.values[name] = result.first_p99_ms

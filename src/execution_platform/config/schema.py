@@ -230,7 +230,7 @@ class RawLimits(Raw):
         default=20 * 1024 * 1024, description="Largest request body, in bytes or as a size such as 20 MiB."
     )
     depth: int = Field(default=64, ge=1, le=512, description="Deepest nesting of a JSON body.")
-    attempts: int = Field(default=5, ge=1, le=20, description="Most targets of a chain that one request may try.")
+    attempts: int = Field(default=3, ge=1, le=5, description="Most targets of a chain that one request may try.")
 
 
 class RawConfig(Raw):

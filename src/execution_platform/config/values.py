@@ -157,7 +157,7 @@ class Limits:
 
     body: int = 20 * 1024 * 1024
     depth: int = 64
-    attempts: int = 5
+    attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

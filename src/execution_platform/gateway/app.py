@@ -6,7 +6,11 @@ authentication, errors in the caller's dialect.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import cast
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.http import Message, Receive, Scope, Send
@@ -57,11 +61,22 @@ def build(settings: Settings | None = None, announce: Callable[[State], None] | 
     return Gateway(State(settings if settings is not None else Settings()), announce)
 
 
+def with_cors(gateway: Gateway) -> ASGIApp:
+    """`gateway` for browsers of the origins in `CORS_ALLOWED_ORIGINS`; itself when there are none."""
+    origins = gateway.state.settings.cors_origins
+    if not origins:
+        return cast("ASGIApp", gateway)
+    return CORSMiddleware(cast("ASGIApp", gateway), allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+
+
+@cache
+def application() -> ASGIApp:
+    """The application of this process, made from the environment when first asked for. Raises `ConfigError`."""
+    return with_cors(build())
+
+
 def __getattr__(name: str) -> object:
-    """`app`, made when a server first asks for it: importing this module opens nothing."""
-    if name != "app":
-        raise AttributeError(name)
-    made = globals().get("_app")
-    if made is None:
-        made = globals()["_app"] = build()
-    return cast("Gateway", made)
+    """`app` for ASGI servers: importing this module opens nothing."""
+    if name == "app":
+        return application()
+    raise AttributeError(name)

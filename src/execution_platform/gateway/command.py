@@ -11,7 +11,7 @@ from rich.table import Table
 
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
-from execution_platform.gateway.app import build
+from execution_platform.gateway.app import build, with_cors
 from execution_platform.gateway.auth import is_loopback
 from execution_platform.gateway.state import State
 
@@ -55,7 +55,7 @@ def run(
     if workers > 1:
         _run_workers(settings, workers)
         return
-    uvicorn.run(gateway, host=settings.host, port=settings.port, **_OPTIONS)
+    uvicorn.run(with_cors(gateway), host=settings.host, port=settings.port, **_OPTIONS)
 
 
 def _run_workers(settings: Settings, workers: int) -> None:
@@ -63,7 +63,7 @@ def _run_workers(settings: Settings, workers: int) -> None:
     if settings.config is not None:
         os.environ["EP_CONFIG"] = str(settings.config)
     os.environ["EP_HOST"], os.environ["EP_PORT"] = settings.host, str(settings.port)
-    target = "execution_platform.gateway.app:build"
+    target = "execution_platform.gateway.app:application"
     uvicorn.run(target, factory=True, host=settings.host, port=settings.port, workers=workers, **_OPTIONS)
 
 

@@ -96,7 +96,7 @@ class SnapshotBuilder:
             prices=prices,
             redactor=Redactor(secrets),
             problems=tuple(routing.problems),
-            max_attempts=min(3, config.limits.attempts),
+            max_attempts=config.limits.attempts,
             default_provider=routing.default_provider,
             live=frozenset(live) | frozenset(known().always_available) & providers.keys(),
             stash=self._stash,

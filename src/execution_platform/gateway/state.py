@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
-from execution_platform.exceptions import ConfigError
+from execution_platform.exceptions import ConfigError, UnprocessableRequest
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.pulse import Pulse
@@ -61,13 +61,13 @@ class State:
         return max(self.settings.timeout, _STREAM_SECONDS) if stream else self.settings.timeout
 
     def switch_persona(self, name: str, persona: Mapping[str, object]) -> None:
-        """Change a persona for all requests from now on. Raises `ConfigError` and changes nothing when it is not usable."""
+        """Change a persona for all requests from now on. Raises `UnprocessableRequest` and changes nothing when it is not usable."""
         self.builder.overlay(name, persona)
         try:
             snapshot = self.builder.build()
-        except ConfigError:
+        except ConfigError as error:
             self.builder.drop_overlay(name)
-            raise
+            raise UnprocessableRequest(error.message, code=error.code) from error
         self.swap(snapshot)
         self.log.event("persona_switched", persona=name, config=snapshot.version)
 

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from queue import Empty, Full, Queue
 
 from execution_platform import _json
@@ -97,5 +98,9 @@ class LineLog:
 def now() -> str:
     """The time as RFC 3339 with milliseconds, UTC."""
     seconds = time.time()
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

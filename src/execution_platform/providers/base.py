@@ -129,7 +129,7 @@ class WireProvider:
         self.timeouts = timeouts
         self._endpoint = endpoint
         self._transport = transport
-        self._headers = {"content-type": "application/json", "accept-encoding": "identity", **spec.headers, **headers}
+        self._headers = {"content-type": "application/json", **spec.headers, **headers}
 
     async def send(
         self,

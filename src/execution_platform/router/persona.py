@@ -101,7 +101,7 @@ class PersonaRouter:
         self._providers = self._fleet.build(config)
         self.table = RoutingTable(config, live_providers(config, settings))
         self.config = config
-        self.max_attempts = min(3, config.limits.attempts)
+        self.max_attempts = config.limits.attempts
 
     @property
     def personas(self) -> tuple[str, ...]:

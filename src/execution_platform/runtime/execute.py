@@ -99,6 +99,11 @@ def named(error: ProviderError, provider: Provider, exchange: Exchange) -> Provi
     return error
 
 
+def _stream_type(call: Call) -> str:
+    """What a streamed answer is called: Gemini's JSON array is no event stream."""
+    return call.dialect.stream_type if call.sse else _JSON
+
+
 # Passthrough
 
 
@@ -126,7 +131,7 @@ async def _relayed(call: Call, provider: WireProvider, exchange: Exchange, *, la
         raise named(error, provider, exchange) from error.__cause__
     except builtins.TimeoutError as error:
         raise _too_late(provider, exchange) from error
-    return Answer(dialect.stream_type, stream=_relay_rest(call, reply, relay, held, chunks))
+    return Answer(_stream_type(call), stream=_relay_rest(call, reply, relay, held, chunks))
 
 
 async def _relay_head(reply: Reply, relay: Relay) -> tuple[bytes, AsyncIterator[bytes]]:
@@ -209,7 +214,7 @@ async def _translated(call: Call, target: Target, provider: Provider, exchange: 
             committed = await commit(stream)
     except builtins.TimeoutError as error:
         raise _too_late(provider, exchange) from error
-    return Answer(call.dialect.stream_type, stream=_encode_rest(call, provider, exchange, committed, watch))
+    return Answer(_stream_type(call), stream=_encode_rest(call, provider, exchange, committed, watch))
 
 
 async def _encode_rest(

@@ -57,7 +57,7 @@ class HeaderKey:
 class NoAuth:
     """Nothing: local servers."""
 
-    def headers(self, secret: Secret | None) -> Mapping[str, str]:  # noqa: ARG002 - a local server is given no key
+    def headers(self, secret: Secret | None) -> Mapping[str, str]:
         """No header, whatever the secret."""
         return {}
 

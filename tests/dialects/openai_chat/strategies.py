@@ -4,7 +4,18 @@ import json
 
 from hypothesis import strategies as st
 
-HARD = ["\n\nevent: error\ndata: {}\n\n", "\r\n\r\n", "\u2028", "data: [DONE]", "\ufeff", "é🙂", "\x00", '"\\', "<think>", "</think>"]
+HARD = [
+    "\n\nevent: error\ndata: {}\n\n",
+    "\r\n\r\n",
+    "\u2028",
+    "data: [DONE]",
+    "\ufeff",
+    "é🙂",
+    "\x00",
+    '"\\',
+    "<think>",
+    "</think>",
+]
 text = st.one_of(st.text(max_size=12), st.sampled_from(HARD), st.lists(st.sampled_from(HARD), max_size=3).map("".join))
 some_text = text.filter(bool)
 words = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -36,7 +47,10 @@ urls = st.sampled_from(
     ["https://x.test/a.png", "data:image/png;base64,AAAA", "data:image/png;charset=x;base64,AA==", "data:,odd", ""]
 )
 image_parts = _object(
-    {"type": st.just("image_url"), "image_url": _object({"url": urls}, {"detail": st.just("low"), "x_in": json_values})},
+    {
+        "type": st.just("image_url"),
+        "image_url": _object({"url": urls}, {"detail": st.just("low"), "x_in": json_values}),
+    },
     part_extras,
 )
 audio_parts = _object(
@@ -121,7 +135,11 @@ messages = st.one_of(
     _object({"role": st.just("user"), "content": st.lists(user_parts, max_size=3)}, message_extras),
     assistant_messages,
     _object(
-        {"role": st.just("tool"), "tool_call_id": words, "content": text | st.lists(text_parts | image_parts, max_size=2)},
+        {
+            "role": st.just("tool"),
+            "tool_call_id": words,
+            "content": text | st.lists(text_parts | image_parts, max_size=2),
+        },
         message_extras,
     ),
     _object({"role": st.just("function"), "name": words, "content": st.none() | text}),
@@ -212,7 +230,16 @@ _requests = _object(
         "parallel_tool_calls": st.none() | st.booleans(),
         "reasoning_effort": st.none() | st.sampled_from(["none", "minimal", "xhigh", "odd"]),
         "reasoning": st.none()
-        | _object({}, {"effort": words, "max_tokens": counts, "exclude": st.booleans(), "enabled": st.booleans(), "x": json_values}),
+        | _object(
+            {},
+            {
+                "effort": words,
+                "max_tokens": counts,
+                "exclude": st.booleans(),
+                "enabled": st.booleans(),
+                "x": json_values,
+            },
+        ),
         "response_format": st.none() | formats,
         "verbosity": st.none() | words,
         "modalities": st.none() | st.lists(words, max_size=2),

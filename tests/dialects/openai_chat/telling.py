@@ -37,9 +37,17 @@ def _part(part) -> list[str]:
             words += [f"summary={part.summary}"] if part.summary else []
         case MediaPart():
             source = part.source
-            shown = f"{source.mime} {source.data}" if isinstance(source, Inline) else source.url if isinstance(source, Url) else f"file {source.id}"
+            shown = (
+                f"{source.mime} {source.data}"
+                if isinstance(source, Inline)
+                else source.url
+                if isinstance(source, Url)
+                else f"file {source.id}"
+            )
             words = [part.kind, shown]
-            words += [f"{name}={getattr(part, name)}" for name in ("detail", "title", "transcript") if getattr(part, name)]
+            words += [
+                f"{name}={getattr(part, name)}" for name in ("detail", "title", "transcript") if getattr(part, name)
+            ]
             words += [str(dict(part.options))] if part.options else []
         case ToolCallPart():
             words = [f"{part.kind} call", part.call_id, part.name, repr(part.arguments)]
@@ -103,7 +111,11 @@ def tell_response(response: ChatResponse) -> list[str]:
     usage = response.usage
     if usage is not None:
         fields = [name for name in type(usage).__slots__ if name != "raw"]
-        shown = [f"{name}={getattr(usage, name)}" for name in fields if getattr(usage, name) not in (None, {}) and getattr(usage, name) is not False]
+        shown = [
+            f"{name}={getattr(usage, name)}"
+            for name in fields
+            if getattr(usage, name) not in (None, {}) and getattr(usage, name) is not False
+        ]
         lines.append("usage " + " ".join(shown) if shown else "usage says nothing")
     lines.append(" ".join(_said(response, ("id", "model", "created", "service_tier", "system_fingerprint", "extra"))))
     return lines

@@ -114,7 +114,9 @@ def outcome(data: bytes):
         return None
 
 
-@pytest.mark.parametrize("case", sorted(set(cases("stream.sse")) - _REWRITTEN | {"arguments_empty", "thinking_redacted"}))
+@pytest.mark.parametrize(
+    "case", sorted(set(cases("stream.sse")) - _REWRITTEN | {"arguments_empty", "thinking_redacted"})
+)
 def test_a_stream_comes_back_as_it_was(case: str) -> None:
     data = content(case, "stream.sse")
     answer = outcome(data)

@@ -69,7 +69,12 @@ def test_a_wrong_request_is_a_typed_error_or_none(body):
     try:
         request = DIALECT.decode_request(data)
     except InvalidRequest as error:
-        assert error.param is None or error.param.partition("[")[0].partition(".")[0] in {*body, "messages", "body", "tools"}
+        assert error.param is None or error.param.partition("[")[0].partition(".")[0] in {
+            *body,
+            "messages",
+            "body",
+            "tools",
+        }
     else:
         DIALECT.encode_request(request, PROFILE)
         assert _json.loads(DIALECT.encode_request(request, PROFILE).body)
@@ -99,7 +104,13 @@ def test_no_bytes_break_the_readers(data):
             read(data)
         except InvalidRequest:
             pass
-    for read in (lambda d: DIALECT.decode_response(d, UPSTREAM), DIALECT.meter, DIALECT.embeddings.decode_response, DIALECT.decode_models, decoded):
+    for read in (
+        lambda d: DIALECT.decode_response(d, UPSTREAM),
+        DIALECT.meter,
+        DIALECT.embeddings.decode_response,
+        DIALECT.decode_models,
+        decoded,
+    ):
         try:
             read(data)
         except ProviderError:

@@ -6,6 +6,7 @@ import pytest
 
 from execution_platform.dialects import envelope
 from execution_platform.dialects.openai_chat import DIALECT
+from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi import (
     CacheMark,
     CachePolicy,
@@ -543,8 +544,6 @@ def test_members_the_target_refuses_are_left_out():
     ],
 )
 def test_errors_name_the_member(body, param):
-    from execution_platform.exceptions import InvalidRequest
-
     with pytest.raises(InvalidRequest) as raised:
         DIALECT.decode_request(body)
     assert (raised.value.param or "body") == param

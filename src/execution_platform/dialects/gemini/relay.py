@@ -102,8 +102,9 @@ class _Seen:
     def _candidate(self, candidate: Object) -> None:
         number = whole(candidate.get("index")) or 0
         word = text_member(candidate, "finishReason")
+        message = candidate.get("finishMessage")
         have = self._words.get(number, (None, None))
-        self._words[number] = (word or have[0], candidate.get("finishMessage") or have[1])
+        self._words[number] = (word if word is not None else have[0], message if message is not None else have[1])
         for part in objects(member(candidate, "content").get("parts")):
             if part.get("functionCall") is not None:
                 self._called.add(number)

@@ -64,15 +64,15 @@ class _Open:
 
     __slots__ = ("citations", "is_held", "part", "summary", "texts")
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, *, same: bool) -> None:
         self.part = part
         self.texts: list[str] = []
         self.citations: list[Citation] = []
         self.summary = -1
-        is_streamed = (isinstance(part, TextPart) and part.signature is None) or (
-            isinstance(part, ThinkingPart) and not part.redacted and part.signature is None
-        )
-        self.is_held = not is_streamed
+        # What stands beside a text stands beside the whole of it.
+        is_bare = part.signature is None and not (same and part.extra)
+        is_text = isinstance(part, TextPart) or (isinstance(part, ThinkingPart) and not part.redacted)
+        self.is_held = not (is_text and is_bare)
 
     def whole(self) -> Part:
         """The part with all that was added."""
@@ -234,7 +234,7 @@ class Encoder:
 
     def _open_part(self, event: PartStarted, out: list[bytes]) -> None:
         part = event.part
-        opened = _Open(part)
+        opened = _Open(part, same=self._parts.same)
         self._open[(event.choice, event.index)] = opened
         if opened.is_held:
             return

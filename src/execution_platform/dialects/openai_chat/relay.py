@@ -46,13 +46,13 @@ def peek(body: bytes) -> Peek:
     limit = read.get("max_completion_tokens")
     if limit is None:
         limit = read.get("max_tokens")
-    tools = members.get("tools") or members.get("functions")
+    tools = [bytes(members[name]) for name in ("tools", "functions") if name in members]
     return Peek(
         cast("str | None", read.get("model")),
         read.get("stream") is True,
         cast("int | None", limit),
         cast("int", read.get("n") or 1),
-        has_tools=tools is not None and bytes(tools) not in (b"null", b"[]"),
+        has_tools=any(each not in (b"null", b"[]") for each in tools),
         include_usage=options.get("include_usage") is True,
     )
 

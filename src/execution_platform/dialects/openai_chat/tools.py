@@ -135,6 +135,8 @@ def encode_tools(request: ChatRequest, body: Object, target: Target) -> None:
         if tools or (not older and target.same):
             body["tools"] = tools
         put(body, functions=older or None)
+        if (tools or older) and target.profile.tool_calling != "native":
+            target.lose("tools", "the model calls no tools", "content")
     if request.tool_choice is not None:
         _encode_choice(request.tool_choice, request.tools or (), body, target)
 

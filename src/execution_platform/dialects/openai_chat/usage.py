@@ -30,14 +30,21 @@ _SUMMED = (
 )
 
 
+_NOTHING_SAID = Usage()
+
+
 def _object(value: object) -> Mapping[str, object]:
     return cast("Object", value) if isinstance(value, dict) else {}
 
 
 def _count(wire: Mapping[str, object], *names: str) -> int | None:
     """The first of `names` that holds a count; anything else says nothing."""
+    if not wire:
+        return None
     for name in names:
         value = wire.get(name)
+        if type(value) is int and value >= 0:
+            return value
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
@@ -75,7 +82,7 @@ def read(wire: Mapping[str, object]) -> Usage | None:
         units={} if searches is None else {"web_search": searches},
         raw=wire,
     )
-    return None if usage == Usage() else usage
+    return None if usage == _NOTHING_SAID else usage
 
 
 def merge(known: Usage | None, wire: Mapping[str, object]) -> Usage | None:
