@@ -49,7 +49,9 @@ def test_a_key_that_cannot_be_a_header_is_refused_without_showing_it(text: str) 
         Bearer().headers(None)
 
 
-@pytest.mark.parametrize("url", ["ftp://hst", "hst", "https://:5", "https://u:p@hst", "http://hst:port", "https://hst:99999999"])
+@pytest.mark.parametrize(
+    "url", ["ftp://hst", "hst", "https://:5", "https://u:p@hst", "http://hst:port", "https://hst:99999999"]
+)
 def test_a_base_url_that_names_no_origin_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Origin.of(url)

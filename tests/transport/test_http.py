@@ -238,20 +238,23 @@ def test_close_wakes_who_still_reads() -> None:
 
 
 @pytest.mark.parametrize("size", [2, LARGE])
-def test_a_cancelled_send_aborts_the_connection(size: int) -> None:
-    arrived, left = asyncio.Event(), asyncio.Event()
+def test_a_cancelled_send_aborts_the_connection_and_leaves_the_rest_unsent(size: int) -> None:
+    arrived, cancelled, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    received = 0
 
-    async def reads_nothing_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def reads_the_rest_when_told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
         await reader.readuntil(b"\r\n\r\n")
         arrived.set()
+        await cancelled.wait()
         with suppress(ConnectionError):
-            while await reader.read(65536):
-                pass
+            while data := await reader.read(65536):
+                received += len(data)
         left.set()
         writer.close()
 
     async def main() -> None:
-        server = await asyncio.start_server(reads_nothing_more, "127.0.0.1", 0)
+        server = await asyncio.start_server(reads_the_rest_when_told, "127.0.0.1", 0, limit=1024)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         transport = HttpTransport()
         sending = asyncio.ensure_future(transport.send(HttpCall("POST", url, {}, b"x" * size), timeouts=CALM))
@@ -260,7 +263,9 @@ def test_a_cancelled_send_aborts_the_connection(size: int) -> None:
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
+            cancelled.set()
             await left.wait()
+        assert received < LARGE
         await transport.aclose()
         server.close()
 
@@ -361,16 +366,45 @@ def test_silence_within_a_stream_is_a_time_out_and_the_upstream_is_let_go() -> N
 
 
 def test_a_slow_reader_is_not_the_upstreams_silence() -> None:
+    waiting, busy = asyncio.Event(), asyncio.Event()
+
     async def handler(exchange: Exchange) -> None:
-        await exchange.write(STREAM_HEAD + chunk(b"one"))
+        await exchange.write(STREAM_HEAD)
+        await waiting.wait()
+        await exchange.write(chunk(b"one"))
+        await busy.wait()
         await exchange.write(chunk(b"two") + STREAM_END)
+
+    async def test(transport: HttpTransport, upstream: RawUpstream) -> None:
+        reply = await post(transport, upstream, timeouts=Timeouts(first_token=SHORT, idle=SHORT), stream=True)
+        chunks = reply.chunks()
+        reading = asyncio.ensure_future(anext(chunks))
+        asyncio.get_running_loop().call_soon(waiting.set)
+        received = await reading
+        asyncio.get_running_loop().call_later(3 * SHORT, busy.set)
+        await busy.wait()
+        assert received + b"".join([data async for data in chunks]) == b"onetwo"
+
+    with_upstream(handler, test)
+
+
+def test_a_reader_that_is_slow_from_the_start_is_not_the_upstreams_silence_either() -> None:
+    left = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.write(STREAM_HEAD)
+        await exchange.peer_gone()
+        left.set()
 
     async def test(transport: HttpTransport, upstream: RawUpstream) -> None:
         reply = await post(transport, upstream, timeouts=Timeouts(first_token=SHORT, idle=SHORT), stream=True)
         busy = asyncio.Event()
         asyncio.get_running_loop().call_later(3 * SHORT, busy.set)
         await busy.wait()
-        assert b"".join([data async for data in reply.chunks()]) == b"onetwo"
+        assert not left.is_set()
+        with pytest.raises(TimeoutError):
+            await anext(reply.chunks())
+        await left.wait()
 
     with_upstream(handler, test)
 

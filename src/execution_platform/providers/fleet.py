@@ -48,15 +48,15 @@ class Fleet:
         return providers
 
     def _one(self, given: ProviderConfig, *, simulate: bool) -> Provider | None:
-        """One provider; simulated in development when it has no key; None when the built-in row has no address."""
+        """One provider; simulated in development when it has no key; None when one that nobody asked for cannot be built."""
         if simulate and given.needs_key and not is_live(given, self._environ):
             return MockProvider(given.name, given.kind)
         try:
             return build_provider(given, self._wiring)
         except ConfigError:
-            if given.origin == "builtin":
-                return None
-            raise
+            if given.origin == "file":
+                raise
+            return None
 
     def secrets_of(self, config: Resolved) -> list[str]:
         """Live values that must never leave the house: credentials and configured gateway keys."""

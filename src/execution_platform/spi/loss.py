@@ -4,6 +4,7 @@ Nothing is dropped in silence: an encoder returns its losses, `enforce` refuses 
 caller's policy does not allow, and the rest is told in `x-ep-loss`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,7 @@ Severity = Literal["knob", "opaque", "content"]
 LossPolicy = Literal["strict", "default", "lenient"]
 """`strict` refuses every loss, `default` refuses content, `lenient` allows all."""
 
+_UNSAFE = re.compile(r"[^!-+\--~]")
 _REFUSED: dict[LossPolicy, frozenset[Severity]] = {
     "strict": frozenset({"knob", "opaque", "content"}),
     "default": frozenset({"content"}),
@@ -40,6 +42,9 @@ def enforce(losses: Iterable[Loss], policy: LossPolicy, *, target: str) -> None:
 
 
 def loss_header(losses: Sequence[Loss]) -> str:
-    """The value of `x-ep-loss`: `severity:path` separated by commas, printable ASCII only, each once."""
-    words = dict.fromkeys(f"{loss.severity}:{loss.path}" for loss in losses)
-    return ", ".join(word.encode("ascii", "replace").decode("ascii") for word in words)[:2048]
+    """The value of `x-ep-loss`: `severity:path` separated by commas, each once.
+
+    Paths hold member names that callers and providers chose: what could end or split a header value becomes `?`.
+    """
+    words = dict.fromkeys(f"{loss.severity}:{_UNSAFE.sub('?', loss.path)}" for loss in losses)
+    return ", ".join(words)[:2048]

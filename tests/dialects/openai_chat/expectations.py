@@ -57,15 +57,13 @@ REQUESTS = {
     ],
     "format_grammar": [
         "user: 'x'",
-        "output: kind='json' extra={'schema': {'type': 'object', 'properties': {'z': {'type': "
-        "'string'}, 'a': {'type': 'integer'}}, 'required': ['z']}}",
+        "output: kind='json' extra={'schema': {'type': 'object', 'properties': {'z': {'type': 'string'}, 'a': {'type': 'integer'}}, 'required': ['z']}}",
     ],
     "format_others": ["user: 'x'", "output: kind='text'", "spelling={'response_format': 'text'}"],
     "format_schema": [
         "user: 'x'",
         "function tool f",
-        "output: kind='json_schema' schema={'type': 'object', 'properties': {'z': {'type': "
-        "'string'}, 'a': {'type': 'integer'}}, 'required': ['z']} name='a' strict=True",
+        "output: kind='json_schema' schema={'type': 'object', 'properties': {'z': {'type': 'string'}, 'a': {'type': 'integer'}}, 'required': ['z']} name='a' strict=True",
     ],
     "functions_legacy": [
         "user: 'x'",
@@ -74,8 +72,7 @@ REQUESTS = {
         "tool f:",
         "  result call_9dc3dc709b1d335fe79a0ee0 f",
         "    text '42'",
-        "function tool f json_schema={'type': 'object', 'properties': {'z': {'type': "
-        "'string'}, 'a': {'type': 'integer'}}, 'required': ['z']}",
+        "function tool f json_schema={'type': 'object', 'properties': {'z': {'type': 'string'}, 'a': {'type': 'integer'}}, 'required': ['z']}",
         "tool_choice: mode='named' names=('f',) forced=False",
     ],
     "images": [
@@ -99,8 +96,7 @@ REQUESTS = {
         "tool:",
         "  result call_1",
         "    text 'y'",
-        "extra={'temperature': None, 'tools': None, 'stop': None, 'response_format': None, "
-        "'reasoning_effort': None, 'metadata': None}",
+        "extra={'temperature': None, 'tools': None, 'stop': None, 'response_format': None, 'reasoning_effort': None, 'metadata': None}",
     ],
     "parallel_alone": ["user: 'x'", "function tool f", "tool_choice: parallel=False forced=False"],
     "prefill": ["user: 'x'", "assistant: 'Once upon'", "user: 'y'", "assistant:", "  text 'Once'", "  refusal 'no'"],
@@ -142,8 +138,7 @@ REQUESTS = {
         "continuation: store=True",
         "service_tier='flex'",
         "metadata={'k': 'v'}",
-        "extra={'prediction': {'type': 'content', 'content': 'z'}, 'web_search_options': "
-        "{'search_context_size': 'low'}}",
+        "extra={'prediction': {'type': 'content', 'content': 'z'}, 'web_search_options': {'search_context_size': 'low'}}",
     ],
     "system_in_the_middle": [
         "system:",
@@ -157,10 +152,7 @@ REQUESTS = {
     "thinking_details_history": [
         "user: 'x'",
         "assistant:",
-        "  thinking 'hm' [signature c2ln of openai_chat] {'reasoning_details': "
-        "[{'type': 'reasoning.text', 'text': 'hm', 'signature': 'c2ln', 'format': "
-        "'anthropic-claude-v1', 'index': 0}, {'type': 'reasoning.encrypted', 'data': "
-        "'ZW5j', 'id': 'rs_1', 'format': 'openai-responses-v1', 'index': 1}]}",
+        "  thinking 'hm' [signature c2ln of openai_chat] {'reasoning_details': [{'type': 'reasoning.text', 'text': 'hm', 'signature': 'c2ln', 'format': 'anthropic-claude-v1', 'index': 0}, {'type': 'reasoning.encrypted', 'data': 'ZW5j', 'id': 'rs_1', 'format': 'openai-responses-v1', 'index': 1}]}",
         "  redacted '' id=rs_1 [encrypted ZW5j of openai_chat] {'format': 'openai-responses-v1'}",
         "  text 'y'",
         "user: 'z'",
@@ -222,18 +214,15 @@ REQUESTS = {
         "tool:",
         "  result call_1",
         "    text 'a'",
-        "custom tool sh description='shell' {'custom': {'format': {'type': 'grammar', 'grammar': "
-        "{'syntax': 'regex', 'definition': '.*'}}}}",
+        "custom tool sh description='shell' {'custom': {'format': {'type': 'grammar', 'grammar': {'syntax': 'regex', 'definition': '.*'}}}}",
         "tool_choice: mode='named' names=('sh',) forced=False extra={'type': 'custom'}",
     ],
     "tools_empty": ["user: 'x'", "no tools", "tool_choice: mode='auto' forced=False"],
     "tools_plain": [
         "user: 'x'",
         "function tool now",
-        "function tool f json_schema={'type': 'object', 'properties': {'z': {'type': 'string'}, "
-        "'a': {'type': 'integer'}}, 'required': ['z']} strict=True",
-        "function tool g json_schema={'type': ['object', 'null'], 'anyOf': [{'$ref': '#/$defs/q', "
-        "'description': 'beside'}], '$defs': {'q': {'nullable': True}}}",
+        "function tool f json_schema={'type': 'object', 'properties': {'z': {'type': 'string'}, 'a': {'type': 'integer'}}, 'required': ['z']} strict=True",
+        "function tool g json_schema={'type': ['object', 'null'], 'anyOf': [{'$ref': '#/$defs/q', 'description': 'beside'}], '$defs': {'q': {'nullable': True}}}",
     ],
     "unknown_members": [
         "user: {'m': 2}",
@@ -445,9 +434,7 @@ RESPONSES = {
     "usage_details": [
         "stop (stop)",
         "  text 'x'",
-        "usage input_tokens=100 output_tokens=50 cache_read_tokens=40 cache_write_tokens=10 "
-        "input_audio_tokens=5 input_image_tokens=6 reasoning_tokens=20 output_audio_tokens=7 "
-        "accepted_prediction_tokens=3 rejected_prediction_tokens=2",
+        "usage input_tokens=100 output_tokens=50 cache_read_tokens=40 cache_write_tokens=10 input_audio_tokens=5 input_image_tokens=6 reasoning_tokens=20 output_audio_tokens=7 accepted_prediction_tokens=3 rejected_prediction_tokens=2",
         "id='chatcmpl-1' model='m-2026' created=1 system_fingerprint='fp_1'",
     ],
     "usage_reasoning_beside": [
@@ -469,9 +456,7 @@ STREAMS = {
         "stop (stop) {'content_filter_results': {'hate': {'filtered': False}}}",
         "  text 'x'",
         "usage input_tokens=9 output_tokens=3",
-        "id='chatcmpl-1' model='m-2026' created=1 system_fingerprint='fp_1' "
-        "extra={'prompt_filter_results': [{'prompt_index': 0, 'content_filter_results': "
-        "{'hate': {'filtered': False}}}]}",
+        "id='chatcmpl-1' model='m-2026' created=1 system_fingerprint='fp_1' extra={'prompt_filter_results': [{'prompt_index': 0, 'content_filter_results': {'hate': {'filtered': False}}}]}",
     ],
     "bad_json": [
         "ProtocolError protocol: the provider's stream is not chat completion chunks: a frame is not JSON (not_json)"

@@ -32,7 +32,7 @@ json_objects = st.dictionaries(words, json_values, max_size=3)
 
 
 def extras(*names):
-    return {name: json_values for name in names}
+    return dict.fromkeys(names, json_values)
 
 
 def _object(required, optional=None):

@@ -1,16 +1,17 @@
 """What holds for every request, answer and stream."""
 
+import contextlib
 import copy
 import json
 
-from dialects.openai_chat import strategies as wire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dialects.openai_chat import strategies as wire
 from execution_platform import _json
 from execution_platform.dialects.base import Downstream, Peek, Upstream
 from execution_platform.dialects.openai_chat import DIALECT
-from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError
+from execution_platform.exceptions import InvalidRequest, ProviderError
 from execution_platform.spi import ModelProfile, Origin, accumulate
 from execution_platform.spi.assemble import explode
 from execution_platform.spi.events import Failed
@@ -66,18 +67,15 @@ def broken(draw, bodies):
 @settings(max_examples=400)
 def test_a_wrong_request_is_a_typed_error_or_none(body):
     data = json.dumps(body).encode()
+    wrong: InvalidRequest | None = None
     try:
         request = DIALECT.decode_request(data)
     except InvalidRequest as error:
-        assert error.param is None or error.param.partition("[")[0].partition(".")[0] in {
-            *body,
-            "messages",
-            "body",
-            "tools",
-        }
+        wrong = error
     else:
-        DIALECT.encode_request(request, PROFILE)
         assert _json.loads(DIALECT.encode_request(request, PROFILE).body)
+    if wrong is not None and wrong.param is not None:
+        assert wrong.param.partition("[")[0].partition(".")[0] in {*body, "messages", "body", "tools"}
 
 
 @given(broken(wire.requests()))
@@ -100,10 +98,8 @@ def test_peek_and_patch_fail_only_with_typed_errors(body):
 @given(st.binary(max_size=60))
 def test_no_bytes_break_the_readers(data):
     for read in (DIALECT.decode_request, DIALECT.peek, DIALECT.embeddings.decode_request):
-        try:
+        with contextlib.suppress(InvalidRequest):
             read(data)
-        except InvalidRequest:
-            pass
     for read in (
         lambda d: DIALECT.decode_response(d, UPSTREAM),
         DIALECT.meter,
@@ -111,10 +107,8 @@ def test_no_bytes_break_the_readers(data):
         DIALECT.decode_models,
         decoded,
     ):
-        try:
+        with contextlib.suppress(ProviderError):
             read(data)
-        except ProviderError:
-            pass
     assert DIALECT.decode_error(500, {}, data).message
 
 
@@ -201,10 +195,8 @@ def test_a_damaged_stream_fails_as_the_providers_fault_or_not_at_all(told, data)
 def test_a_wrong_answer_is_the_providers_fault_or_none(body):
     data = json.dumps(body).encode()
     for read in (lambda d: DIALECT.decode_response(d, UPSTREAM), DIALECT.meter):
-        try:
-            read(data)
-        except ProviderError as error:
-            assert isinstance(error, ExecutionPlatformError)
+        with contextlib.suppress(ProviderError):
+            assert read(data) is not None
 
 
 @given(wire.streams(), st.integers(0, 400))

@@ -42,7 +42,7 @@ class Calls:
         """The id of the next call; one that is missing or taken already is replaced."""
         self._count += 1
         if wire_id and wire_id not in self._seen:
-            found = CallId(wire_id, wire_id.startswith(SYNTHETIC))
+            found = CallId(wire_id, synthetic=False)
         else:
             digest = hashlib.sha256(f"{self._seed}\n{self._count}\n{name}".encode("utf-8", "surrogatepass"))
             found = CallId(SYNTHETIC + digest.hexdigest()[:24], synthetic=True)
@@ -57,6 +57,11 @@ class Calls:
                 del self._pending[index]
                 return pending.call_id
         return wire_id or SYNTHETIC + hashlib.sha256(f"result\n{name}".encode()).hexdigest()[:24]
+
+
+def kept_id(given: str | None, call_id: str) -> str | None:
+    """The wire's id where the call's own does not tell it: a duplicate, or one that looks made here."""
+    return given if given and (given != call_id or given.startswith(SYNTHETIC)) else None
 
 
 def wire_id(call_id: str, *, synthetic: bool = False) -> str | None:

@@ -15,6 +15,10 @@ _BY_DEFAULT: Final[Mapping[MediaKind, str]] = {
     "document": "application/pdf",
 }
 _LEVELS: Final = {"MEDIA_RESOLUTION_LOW": "low", "MEDIA_RESOLUTION_MEDIUM": "medium", "MEDIA_RESOLUTION_HIGH": "high"}
+URL_SAFE: Final = "url_safe"
+"""`form` of media whose base64 came in the URL-safe alphabet; held in the standard one, written back as it was."""
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+_TO_URL_SAFE: Final = str.maketrans("+/", "-_")
 _NAMED: Final = {word: level for level, word in _LEVELS.items()}
 
 
@@ -39,8 +43,12 @@ def decode_inline(value: object, path: str, extra: Object) -> MediaPart:
     if take.rest:
         extra["inlineData"] = take.rest
     detail = _detail(extra)
+    form = None
+    if "-" in data or "_" in data:
+        # What google-genai writes; other vendors refuse this alphabet (google-genai 3.4, read 2026-11).
+        form, data = URL_SAFE, data.translate(_TO_STANDARD)
     source = Inline(mime or "", data)
-    return MediaPart(kind_of_media(mime), source, title=title, detail=detail, extra=extra)
+    return MediaPart(kind_of_media(mime), source, title=title, detail=detail, form=form, extra=extra)
 
 
 def decode_file(value: object, path: str, extra: Object) -> MediaPart:
@@ -76,6 +84,11 @@ def split_data_url(mime: str, data: str) -> Inline:
         head, _, data = data.partition(",")
         mime = mime or head[5:].partition(";")[0]
     return Inline(mime, data)
+
+
+def as_received(part: MediaPart, source: Inline) -> Inline:
+    """The source in the base64 alphabet in which it came."""
+    return Inline(source.mime, source.data.translate(_TO_URL_SAFE)) if part.form == URL_SAFE else source
 
 
 def inline(mime: str, data: str, title: str | None = None) -> Object:

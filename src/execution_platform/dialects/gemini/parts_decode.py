@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from execution_platform import _json
 from execution_platform.dialects.envelope import Opened
-from execution_platform.dialects.gemini.calls import Calls
+from execution_platform.dialects.gemini.calls import Calls, kept_id
 from execution_platform.dialects.gemini.media import decode_file, decode_inline
 from execution_platform.dialects.gemini.wire import NAME, arguments_text, camel, is_native, items_of, read_signature
 from execution_platform.dialects.take import Object, Taker, as_list, as_object
@@ -106,8 +106,10 @@ class _Found:
         """The data member as a Taker of its own."""
         return Taker(camel(as_object(self.take.any(self.name), self.path)), self.path)
 
-    def rest(self, inner: Taker) -> Object:
-        """All that nobody read, the data member's leftovers under its name."""
+    def rest(self, inner: Taker, given_id: str | None) -> Object:
+        """All that nobody read, the data member's leftovers under its name; an empty id is one of them."""
+        if given_id == "":
+            inner.rest["id"] = ""
         self.take.keep(self.name, inner)
         return self.take.rest
 
@@ -135,9 +137,9 @@ def _call(found: _Found) -> ToolCallPart:
         name,
         arguments_text(args),
         synthetic_id=call.synthetic,
-        id=wire_id if wire_id is not None and wire_id != call.id else None,
+        id=kept_id(wire_id, call.id),
         signature=found.signature,
-        extra=found.rest(inner),
+        extra=found.rest(inner, wire_id),
     )
 
 
@@ -158,7 +160,7 @@ def _result(found: _Found) -> ToolResultPart:
         raw=response,
         id=wire_id or "",
         signature=found.signature,
-        extra=found.rest(inner),
+        extra=found.rest(inner, wire_id),
     )
 
 
@@ -193,9 +195,9 @@ def _server_call(found: _Found) -> ToolCallPart:
         arguments,
         kind="server",
         synthetic_id=call.synthetic,
-        id=wire_id if wire_id is not None and wire_id != call.id else None,
+        id=kept_id(wire_id, call.id),
         signature=found.signature,
-        extra=found.rest(inner),
+        extra=found.rest(inner, wire_id),
     )
 
 

@@ -125,7 +125,7 @@ class PartWriter(ABC):
         wire: Object
         match source:
             case Inline():
-                given = source if self.same else split_data_url(source.mime, source.data)
+                given = as_received(part, source) if self.same else split_data_url(source.mime, source.data)
                 wire = inline(given.mime, given.data, title)
             case Url() if source.url.startswith("data:"):
                 given = split_data_url(source.mime or "", source.url)

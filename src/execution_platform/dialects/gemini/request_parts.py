@@ -93,7 +93,9 @@ class RequestParts(PartWriter):
 
     def function_result(self, part: ToolResultPart, path: str) -> list[Object]:
         """A function's result, under the name of its function."""
-        wire: Object = {"name": self._called_name(part, path)}
+        wire: Object = {}
+        if not (self.same and part.name is None and part.id is not None):
+            wire["name"] = self._called_name(part, path)
         response = self._response(part)
         if response is not None:
             wire["response"] = response
@@ -117,7 +119,7 @@ class RequestParts(PartWriter):
         if raw is not None:
             return raw
         texts = [inner.text for inner in part.parts if isinstance(inner, TextPart)]
-        if self.same and part.raw is None and not part.parts and part.id is not None:
+        if self.same and part.raw is None and not texts and part.id is not None:
             return None
         said: object = texts[0] if len(texts) == 1 else texts or ""
         return {"error" if part.is_error else "output": said}

@@ -160,9 +160,8 @@ class Encoder:
                 if event.choice == 0:
                     self._finish = event.finish
                     self._lose_members("outputs[0]", event.extra)
-            case Raw():
-                self._lose("events", f"an event of {event.dialect} that nobody knows", "opaque")
-            case PartDelta() | Failed():
+            case PartDelta() | Failed() | Raw():
+                # What nobody knows (pings, progress) is no part of an answer, so nothing is lost with it.
                 pass
 
     def _start(self, event: Started) -> None:
@@ -170,9 +169,8 @@ class Encoder:
         self._usage = event.usage
         if event.origin is not None:
             self._provider = event.origin.provider
-        for name in ("service_tier", "system_fingerprint"):
-            if getattr(event, name) is not None:
-                self._lose(name, "a native stream has no slot for it", "knob")
+        if event.system_fingerprint is not None:
+            self._lose("system_fingerprint", "a native stream has no slot for it", "knob")
         self._lose_members("", event.extra)
 
     def _lose_members(self, path: str, extra: Mapping[str, object] | None) -> None:

@@ -88,8 +88,8 @@ class Choice:
         "_detail",
         "_extra",
         "_final",
-        "_head",
         "_group",
+        "_head",
         "_ids",
         "_message",
         "_next",
@@ -270,6 +270,10 @@ class Choice:
             head = replace(part, text="", summary=(), signature=None, redacted=False, group=group)
             self._open("thinking", head, out, again=True)
             self._detail, self._head = at, head
+        self._detail_deltas(part, out)
+
+    def _detail_deltas(self, part: ThinkingPart, out: list[Event]) -> None:
+        """What an entry adds to the open thinking."""
         if part.text:
             self._said.append(part.text)
             out.append(PartDelta(self.open_index, ThinkingDelta(part.text), self.index))

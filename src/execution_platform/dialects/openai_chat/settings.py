@@ -123,8 +123,9 @@ def _effort(reasoning: Reasoning, target: Target) -> str | None:
         target.lose("reasoning.budget_tokens", "the target knows an effort, not a budget")
     if reasoning.mode == "disabled" and wanted is None:
         wanted = "none"
-    elif wanted is None and budget is not None:
-        wanted = min(EFFORT_TOKENS, key=lambda level: abs(EFFORT_TOKENS[level] - budget))
+    elif wanted is None and budget is not None and budget >= 0:
+        # A negative budget is Gemini's way to leave it to the model.
+        wanted = _nearest(tuple(EFFORT_TOKENS), budget)
     if wanted is None:
         return None
     levels = target.profile.effort_levels
@@ -139,9 +140,15 @@ def _effort(reasoning: Reasoning, target: Target) -> str | None:
     if tokens is None or not known:
         target.lose("reasoning.effort", f"the target has no effort {wanted!r}")
         return None
-    nearest = min(known, key=lambda level: abs(EFFORT_TOKENS[level] - tokens))
+    nearest = _nearest(known, tokens)
     target.lose("reasoning.effort", f"{wanted!r} goes as {nearest!r}")
     return nearest
+
+
+def _nearest(levels: Sequence[str], tokens: int) -> str:
+    """The level nearest to a number of tokens; a wish to think is never turned into none."""
+    thinking = [level for level in levels if EFFORT_TOKENS[level] > 0]
+    return min(thinking if tokens and thinking else levels, key=lambda level: abs(EFFORT_TOKENS[level] - tokens))
 
 
 def _output(output: OutputFormat, spelling: Mapping[str, object], body: Object, target: Target) -> None:
