@@ -210,7 +210,8 @@ class AnthropicSdk:
         if ask.system:
             options["system"] = ask.system
         if ask.temperature is not None:
-            options["temperature"] = ask.temperature
+            # The newest models take none, so the SDK has no argument for it.
+            options["extra_body"] = {"temperature": ask.temperature}
         if ask.tools:
             options["tools"] = [{"name": TOOL[0], "description": TOOL[1], "input_schema": SCHEMA}]
         if ask.force:

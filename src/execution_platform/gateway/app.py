@@ -5,6 +5,7 @@ LLM path by table look-up, or to the management API; both pass the same edge: re
 authentication, errors in the caller's dialect.
 """
 
+import gc
 from collections.abc import Callable
 from functools import cache
 from typing import cast
@@ -69,10 +70,18 @@ def with_cors(gateway: Gateway) -> ASGIApp:
     return CORSMiddleware(cast("ASGIApp", gateway), allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
 
 
+def steady(state: State) -> None:
+    """Keep the collector away from what lives as long as the process: it would walk all of it again and again."""
+    del state
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 @cache
 def application() -> ASGIApp:
     """The application of this process, made from the environment when first asked for. Raises `ConfigError`."""
-    return with_cors(build())
+    return with_cors(build(announce=steady))
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
-from execution_platform.gateway.app import build, with_cors
+from execution_platform.gateway.app import build, steady, with_cors
 from execution_platform.gateway.auth import is_loopback
 from execution_platform.gateway.state import State
 
@@ -50,7 +50,7 @@ def run(
     if config is not None:
         changed["config"] = config
     settings = settings.model_copy(update=changed)
-    gateway = build(settings, show_start)
+    gateway = build(settings, _started)
     check_address(settings.host, has_key=not gateway.state.authenticator.is_open)
     if workers > 1:
         _run_workers(settings, workers)
@@ -65,6 +65,11 @@ def _run_workers(settings: Settings, workers: int) -> None:
     os.environ["EP_HOST"], os.environ["EP_PORT"] = settings.host, str(settings.port)
     target = "execution_platform.gateway.app:application"
     uvicorn.run(target, factory=True, host=settings.host, port=settings.port, workers=workers, **_OPTIONS)
+
+
+def _started(state: State) -> None:
+    show_start(state)
+    steady(state)
 
 
 def show_start(state: State) -> None:

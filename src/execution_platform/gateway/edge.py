@@ -3,17 +3,27 @@
 import time
 from collections.abc import Awaitable, Callable
 
-from execution_platform.dialects import dialect
-from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest
-from execution_platform.gateway.errors import InternalError, error_headers
-from execution_platform.gateway.http import Message, Receive, Scope, Send, read_headers, send_body
+from execution_platform import _json
+from execution_platform.exceptions import ExecutionPlatformError, UnprocessableRequest
+from execution_platform.gateway.errors import InternalError, error_body, error_headers
+from execution_platform.gateway.http import (
+    ClientGone,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_headers,
+    send_body,
+)
+from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.policy import PUBLIC_PATHS
 from execution_platform.gateway.state import State
 from execution_platform.observability import correlation
 from execution_platform.observability.logging import now
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-_DOCS = frozenset({"/docs", "/openapi.json", "/docs/oauth2-redirect"})
+_GONE = 499
 
 
 class Edge:
@@ -45,26 +55,36 @@ class Edge:
 
         try:
             await self._app_checked(scope, receive, tell)
+        except ClientGone:
+            status = _GONE
         except ExecutionPlatformError as error:
-            body = dialect("native").encode_error(error, request_id)
-            await send_body(tell, error.status, error_headers(error), body)
+            await self._refuse(scope, error, request_id, tell)
         except Exception as error:  # noqa: BLE001 - the ASGI edge
-            self._state.log_traceback(error)
+            self._state.log_failure(error, request_id)
             failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
-            body = dialect("native").encode_error(failure, request_id)
-            await send_body(tell, failure.status, error_headers(failure), body)
+            await self._refuse(scope, failure, request_id, tell)
         finally:
             self._log(scope, request_id, status, time.perf_counter() - started)
 
     async def _app_checked(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Documentation pages have no route policy of ours, so they are guarded here like a `caller` route."""
-        if scope["path"] in _DOCS:
-            self._state.authenticator.authenticate(read_headers(scope))
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        limit = self._state.snapshot.config.limits.body
-        if not length.isdigit() or int(length) > limit:
-            raise InvalidRequest(f"the request body is over the limit of {limit} bytes (limits.body)")
-        await self._app(scope, receive, send)
+        """Nothing behind here but the public paths is reached without a principal, and no body that is not strict JSON."""
+        headers = read_headers(scope)
+        if scope["path"] not in PUBLIC_PATHS:
+            self._state.authenticator.authenticate(headers)
+        limits = self._state.snapshot.config.limits
+        body = await read_body(receive, headers, limits.body)
+        if body:
+            try:
+                _json.check(body, max_depth=limits.depth)
+            except _json.JsonError as error:
+                raise UnprocessableRequest(
+                    f"the request body is not usable JSON: {error}", code="invalid_json"
+                ) from None
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _refuse(self, scope: Scope, error: ExecutionPlatformError, request_id: str, send: Send) -> None:
+        body = error_body(error, dialect_of(scope), request_id, self._state.snapshot.redactor)
+        await send_body(send, error.status, error_headers(error), body)
 
     def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         if scope["path"] in PUBLIC_PATHS and status < 400:
@@ -82,3 +102,17 @@ class Edge:
                 "duration_ms": round(seconds * 1000, 2),
             }
         )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """`receive` with the body that has been read in front of it."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -9,6 +9,7 @@ from execution_platform.exceptions import (
     ExecutionPlatformError,
     ProviderError,
 )
+from execution_platform.gateway.headers import header_value
 from execution_platform.gateway.http import HeaderList
 from execution_platform.observability.redaction import Redactor
 
@@ -61,5 +62,5 @@ def error_headers(error: ExecutionPlatformError) -> HeaderList:
     headers: HeaderList = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
-    headers.append((b"x-ep-error", error.code.encode("ascii", "replace")))
+    headers.append((b"x-ep-error", header_value(error.code)))
     return headers

@@ -7,7 +7,7 @@ from execution_platform.runtime.call import Call
 from execution_platform.spi.loss import loss_header
 
 
-def _value(text: str) -> bytes:
+def header_value(text: str) -> bytes:
     """`text` as a header value: printable ASCII only, so that nothing can forge a header."""
     return bytes(byte if 32 <= byte < 127 else 63 for byte in text.encode("ascii", "replace"))
 
@@ -27,18 +27,18 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
         headers.append((b"content-type", content_type.encode()))
     target = outcome.target
     if target is not None:
-        headers.append((b"x-ep-provider", _value(target.provider)))
-        headers.append((b"x-ep-model", _value(target.model)))
+        headers.append((b"x-ep-provider", header_value(target.provider)))
+        headers.append((b"x-ep-model", header_value(target.model)))
     if call.route is not None and call.route.persona is not None:
-        headers.append((b"x-ep-persona", _value(call.route.persona.name)))
+        headers.append((b"x-ep-persona", header_value(call.route.persona.name)))
     if outcome.losses:
-        headers.append((b"x-ep-loss", loss_header(outcome.losses).encode()))
+        headers.append((b"x-ep-loss", header_value(loss_header(outcome.losses))))
     if outcome.cost is not None:
-        headers.append((b"x-ep-cost-usd", _value(f"{outcome.cost.usd:.8f}")))
+        headers.append((b"x-ep-cost-usd", header_value(f"{outcome.cost.usd:.8f}")))
     if outcome.simulated:
         headers.append((b"x-ep-simulated", b"true"))
     if outcome.fallback_from is not None:
-        headers.append((b"x-ep-fallback-from", _value(outcome.fallback_from)))
+        headers.append((b"x-ep-fallback-from", header_value(outcome.fallback_from)))
     if call.dialect.name == "anthropic":
         headers.append((b"request-id", call.id.encode()))
     return headers

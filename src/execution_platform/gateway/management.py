@@ -13,7 +13,6 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from execution_platform import __version__
-from execution_platform.dialects import dialect
 from execution_platform.exceptions import (
     ErrorKind,
     ExecutionPlatformError,
@@ -23,8 +22,9 @@ from execution_platform.exceptions import (
 )
 from execution_platform.gateway.edge import Edge
 from execution_platform.gateway.endpoints import capabilities, configuration, explain, health, models, personas
-from execution_platform.gateway.errors import InternalError, error_headers
+from execution_platform.gateway.errors import InternalError, error_body, error_headers
 from execution_platform.gateway.http import Receive, Scope, Send
+from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.openapi import with_llm_paths
 from execution_platform.gateway.policy import policy_of
 from execution_platform.gateway.routes import Routes
@@ -85,9 +85,9 @@ def _handle_errors(api: FastAPI) -> None:
 
 def _response(request: Request, error: ExecutionPlatformError, status: int) -> Response:
     state: State = request.app.state.gateway
-    error.message = state.snapshot.redactor.text(error.message)
     request_id: str = request.scope.get("ep.request_id", "")
-    response = Response(dialect("native").encode_error(error, request_id), status)
+    body = error_body(error, dialect_of(request.scope), request_id, state.snapshot.redactor)
+    response = Response(body, status)
     for name, value in error_headers(error):
         response.headers[name.decode()] = value.decode()
     return response

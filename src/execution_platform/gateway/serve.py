@@ -14,7 +14,7 @@ from execution_platform.dialects.base import Peek
 from execution_platform.dialects.take import Taker
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError, UnprocessableRequest
 from execution_platform.gateway.errors import InternalError, error_body, error_headers, status_of
-from execution_platform.gateway.headers import answer_headers
+from execution_platform.gateway.headers import answer_headers, header_value
 from execution_platform.gateway.http import (
     ClientGone,
     HeaderList,
@@ -57,8 +57,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
     except ExecutionPlatformError as error:
         status = await _refuse(state, match, call, error, send, request_id)
     except Exception as error:  # noqa: BLE001 - the ASGI edge: the last resort, in the caller's dialect
-        state.log.event("internal_error", "error", request_id=request_id, error=f"{type(error).__name__}: {error}")
-        state.log_traceback(error)
+        state.log_failure(error, request_id)
         failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
         status = await _refuse(state, match, call, failure, send, request_id)
     finally:
@@ -168,7 +167,7 @@ async def _refuse(
         headers.append((b"x-request-id", request_id.encode()))
         headers.append((b"x-ep-config", state.snapshot.version.encode()))
     if isinstance(error, ProviderError) and error.request_id:
-        headers.append((b"x-ep-upstream-request-id", error.request_id.encode("ascii", "replace")))
+        headers.append((b"x-ep-upstream-request-id", header_value(error.request_id)))
     state.metrics.refused.labels(error.code if error.raised_by == "gateway" else "provider").inc()
     await send_body(send, status, headers, error_body(error, dialect, request_id, state.snapshot.redactor))
     return status

@@ -107,10 +107,12 @@ class State:
             observe(self.metrics, call, status, seconds)
         self.log.write(access_record(scope, spec, call, request_id, status, seconds))
 
-    def log_traceback(self, error: BaseException) -> None:
-        """The stack of a failure of our own, for the operator."""
-        lines = traceback.format_exception(error)
-        self.log.event("traceback", "error", stack=self.snapshot.redactor.text("".join(lines))[-8000:])
+    def log_failure(self, error: BaseException, request_id: str) -> None:
+        """A failure of our own with its stack, for the operator. Nothing of it goes to the caller."""
+        clean = self.snapshot.redactor.text
+        told = clean(f"{type(error).__name__}: {error}")
+        stack = clean("".join(traceback.format_exception(error)))[-8000:]
+        self.log.event("internal_error", "error", request_id=request_id, error=told, stack=stack)
 
 
 def _missing(given: ProviderConfig) -> str:

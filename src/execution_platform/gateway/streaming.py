@@ -3,9 +3,9 @@
 from execution_platform.gateway.headers import answer_headers
 from execution_platform.gateway.http import Send
 from execution_platform.gateway.state import State
+from execution_platform.router.chain import aclose
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
-from execution_platform.runtime.execute import aclose
 
 
 async def send_stream(state: State, call: Call, answer: Answer, send: Send) -> None:
@@ -19,10 +19,15 @@ async def send_stream(state: State, call: Call, answer: Answer, send: Send) -> N
     pulse, key, heartbeat = state.pulse, id(call), call.dialect.heartbeat
     state.metrics.streams.inc()
     try:
+        # Begun before the head leaves: closing a generator that never ran would not close the upstream.
+        first = await anext(stream)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        pulse.touch(key, send, heartbeat)
         async for data in stream:
             await send({"type": "http.response.body", "body": data, "more_body": True})
             pulse.touch(key, send, heartbeat)
+        pulse.forget(key)
         await send({"type": "http.response.body", "body": b""})
     finally:
         pulse.forget(key)

@@ -10,10 +10,15 @@ from execution_platform.dialects import dialect
 from execution_platform.exceptions import ConfigError, NotConfigured
 from execution_platform.providers.base import Endpoint, Located, Provider, WireProvider
 from execution_platform.providers.registry import AuthStyle, ProviderSpec, load_build, specs
+from execution_platform.transport.auth import Auth, Bearer, Credential, HeaderKey, NoAuth, Origin
 from execution_platform.transport.http import HttpTransport
 from execution_platform.transport.timeouts import Timeouts
 
-__all__ = ["ProviderConfig", "StaticEndpoint", "Wiring", "auth_headers", "build_provider", "wire"]
+__all__ = ["ProviderConfig", "StaticEndpoint", "Wiring", "auth_of", "build_provider", "wire"]
+
+
+_URLS_KEPT = 1024
+"""A path may hold a model's name, which callers choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +29,11 @@ class Wiring:
     resolve_secret: Callable[[SecretRef], Secret]
 
 
-def auth_headers(style: AuthStyle, secret: Secret | None) -> dict[str, str]:
-    """The header that carries a credential."""
-    if secret is None or style == "none":
-        return {}
+def auth_of(style: AuthStyle) -> Auth:
+    """How a row's credential is put into a request."""
     if style == "bearer":
-        return {"authorization": f"Bearer {secret.reveal()}"}
-    return {style: secret.reveal()}
+        return Bearer()
+    return NoAuth() if style == "none" else HeaderKey(style)
 
 
 class StaticEndpoint:
@@ -41,6 +44,7 @@ class StaticEndpoint:
         if base_url is None:
             raise ConfigError(f"providers.{config.name}.base_url: kind {spec.kind} has no usual address; set base_url")
         self._base_url = base_url.rstrip("/")
+        self._tied = Credential(auth_of(spec.auth), Origin.of(self._base_url))
         self._name = config.name
         self._credential = config.credential
         self._spec = spec
@@ -52,7 +56,11 @@ class StaticEndpoint:
         """The place for `path`. Raises `NotConfigured` when a needed credential is missing."""
         url = self._urls.get(path)
         if url is None:
-            url = self._urls[path] = self._base_url + path
+            url = self._base_url + path
+            self._tied.check(url)
+            if len(self._urls) >= _URLS_KEPT:
+                self._urls.clear()
+            self._urls[path] = url
         return Located(url, self.credential_headers())
 
     def credential_headers(self) -> Mapping[str, str]:
@@ -63,7 +71,7 @@ class StaticEndpoint:
                 names = " or ".join(self._spec.key_env) or "api_key"
                 raise NotConfigured(f"provider {self._name} has no key: set {names}, or providers.{self._name}.api_key")
             return headers
-        headers.update(auth_headers(self._spec.auth, self._wiring.resolve_secret(self._credential)))
+        headers.update(self._tied.auth.headers(self._wiring.resolve_secret(self._credential)))
         return headers
 
     async def aclose(self) -> None:

@@ -71,13 +71,25 @@ class Committed:
 
 
 async def commit(stream: AsyncIterator[Sequence[Event]]) -> Committed:
-    """Read until the first real content. Raises the stream's failure if that comes first."""
+    """Read until the first real content. Raises the stream's failure if that comes first, and closes it then."""
     held: list[Event] = []
-    async for batch in stream:
-        held.extend(batch)
-        for event in batch:
-            if isinstance(event, Failed):
-                raise event.error
-            if is_content(event):
-                return Committed(held, stream)
+    try:
+        async for batch in stream:
+            held.extend(batch)
+            for event in batch:
+                if isinstance(event, Failed):
+                    raise event.error
+                if is_content(event):
+                    return Committed(held, stream)
+    except BaseException:
+        # Not left to the collector: the error's traceback would keep the upstream's connection open.
+        await aclose(stream)
+        raise
     raise ProtocolError("the provider's answer is empty", kind=ErrorKind.PROTOCOL)
+
+
+async def aclose(stream: AsyncIterator[object]) -> None:
+    """Close an async generator, whoever iterates it."""
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()

@@ -20,7 +20,7 @@ from execution_platform.exceptions import (
     TimeoutError,  # noqa: A004 - the house's own, which is also the builtin one
 )
 from execution_platform.providers.base import Exchange, Provider, WireProvider
-from execution_platform.router.chain import Committed, commit, first_to_commit
+from execution_platform.router.chain import Committed, aclose, commit, first_to_commit
 from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
@@ -203,8 +203,13 @@ async def _translated(call: Call, target: Target, provider: Provider, exchange: 
     watch = Watch(call, target)
     limit = _first_token_limit(call, provider, last=last)
     if not call.peek.stream:
-        async with asyncio.timeout_at(call.deadline):
-            response = watch.response(await provider.complete(request, exchange))
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                response = watch.response(await provider.complete(request, exchange))
+        except ProviderError:
+            raise
+        except builtins.TimeoutError as error:
+            raise _too_late(provider, exchange) from error
         encoded = call.dialect.encode_response(response, downstream_for(call, exchange, provider))
         exchange.losses.extend(encoded.losses)
         return Answer(_JSON, body=encoded.body)
@@ -212,6 +217,8 @@ async def _translated(call: Call, target: Target, provider: Provider, exchange: 
     try:
         async with asyncio.timeout_at(limit):
             committed = await commit(stream)
+    except ProviderError:
+        raise
     except builtins.TimeoutError as error:
         raise _too_late(provider, exchange) from error
     return Answer(_stream_type(call), stream=_encode_rest(call, provider, exchange, committed, watch))
@@ -244,10 +251,3 @@ async def _encode_rest(
 def _shown(call: Call, error: ExecutionPlatformError) -> ExecutionPlatformError:
     error.message = call.snapshot.redactor.text(error.message)
     return error
-
-
-async def aclose(stream: AsyncIterator[object]) -> None:
-    """Close an async generator, whoever iterates it."""
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()

@@ -7,11 +7,14 @@ from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.providers.base import WireProvider
 from execution_platform.router.persona import with_persona
 from execution_platform.router.target import Target
+from execution_platform.runtime.call import Principal
 from execution_platform.runtime.estimate import estimate_tokens
+from execution_platform.runtime.plan import authorise
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.usage import Usage
 
+EVERYTHING = Principal("operator", admin=True)
 _ANSWER = 1024
 """Output tokens assumed for the forecast when the request sets no limit."""
 
@@ -22,21 +25,27 @@ def explain(
     *,
     persona: str | None = None,
     requires: Mapping[str, object] | None = None,
+    principal: Principal = EVERYTHING,
 ) -> dict[str, object]:
-    """The decision for `request` as a JSON object. Raises `RouterError` for names that lead nowhere."""
+    """The decision for `request` of `principal` as a JSON object.
+
+    Raises `RouterError` for names that lead nowhere and `PermissionDenied` for a persona the key may not use.
+    """
     decision = snapshot.routing.explain(request.model, persona or request.persona, dict(requires or {}))
     if decision.persona is not None:
         request = with_persona(request, decision.persona)
+    refused = authorise(principal, decision, [candidate.target for candidate in decision.candidates])
     candidates: list[dict[str, object]] = []
     order = 0
     for candidate in decision.candidates:
+        kept = candidate.kept and candidate.target not in refused
         row: dict[str, object] = {
             "provider": candidate.target.provider,
             "model": candidate.target.model,
-            "kept": candidate.kept,
-            "reason": candidate.reason,
+            "kept": kept,
+            "reason": candidate.reason if candidate.target not in refused else "this key may not use it",
         }
-        if candidate.kept:
+        if kept:
             order += 1
             row["order"] = order
             row.update(_forecast(snapshot, candidate.target, request))

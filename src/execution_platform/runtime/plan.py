@@ -1,14 +1,14 @@
 """From a call to the targets that may serve it, in order, and whether its bytes can pass through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from execution_platform.dialects.envelope import MARK
 from execution_platform.exceptions import PermissionDenied
 from execution_platform.providers.base import Provider
 from execution_platform.router.requirements import RequestNeeds, needs_of, normalise
-from execution_platform.router.table import Route
+from execution_platform.router.table import Decision, Route
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Call
+from execution_platform.runtime.call import Call, Principal
 from execution_platform.runtime.request import decoded
 from execution_platform.spi.parts import MediaPart, Part, ToolResultPart
 from execution_platform.spi.request import ChatRequest
@@ -42,7 +42,9 @@ def plan(call: Call) -> Route:
         needs = needs_of(request_needs(call))
         if needs:
             route = routing.route(name, persona, {**needs, **requires})
-    _authorise(call, route)
+    refused = authorise(call.principal, route, route.targets)
+    if refused:
+        raise PermissionDenied(f"this key may not use {', '.join(str(target) for target in refused)}")
     call.route = route
     return route
 
@@ -80,14 +82,18 @@ def _parts(request: ChatRequest) -> Iterator[Part]:
                 yield from part.parts
 
 
-def _authorise(call: Call, route: Route) -> None:
-    principal = call.principal
-    if principal.personas and route.persona is not None and route.persona.name not in principal.personas:
-        raise PermissionDenied(f"this key may not use persona {route.persona.name}")
-    if principal.models and route.persona is None:
-        refused = [str(target) for target in route.targets if not allowed(principal.models, target)]
-        if refused:
-            raise PermissionDenied(f"this key may not use {', '.join(refused)}")
+def authorise(principal: Principal, way: Route | Decision, targets: Iterable[Target]) -> list[Target]:
+    """Those of `targets` that the key may not use: a model that neither its persona nor a name it may use has chosen.
+
+    Raises `PermissionDenied` when it may not use the persona.
+    """
+    persona = way.persona
+    if persona is not None and principal.personas and persona.name not in principal.personas:
+        raise PermissionDenied(f"this key may not use persona {persona.name}")
+    by_persona = persona is not None and not way.explicit
+    if not principal.models or by_persona or way.requested in principal.models:
+        return []
+    return [target for target in targets if not allowed(principal.models, target)]
 
 
 def allowed(models: frozenset[str], target: Target) -> bool:

@@ -91,10 +91,14 @@ class Credential:
     auth: Auth
     origin: Origin
 
-    def headers(self, url: str, secret: Secret | None) -> Mapping[str, str]:
-        """The authenticating headers for `url`; raises `ConfigError` when that is another origin."""
+    def check(self, url: str) -> None:
+        """Raises `ConfigError` when `url` is of another origin."""
         if Origin.of(url) != self.origin:
             raise ConfigError(f"a credential of {self.origin.host} is only sent there; the call goes to another origin")
+
+    def headers(self, url: str, secret: Secret | None) -> Mapping[str, str]:
+        """The authenticating headers for `url`; raises `ConfigError` when that is another origin."""
+        self.check(url)
         return self.auth.headers(secret)
 
 

@@ -31,9 +31,6 @@ json_values = st.recursive(
 json_objects = st.dictionaries(words, json_values, max_size=3)
 
 
-def extras(*names):
-    return dict.fromkeys(names, json_values)
-
 
 def _object(required, optional=None):
     return st.fixed_dictionaries(required, optional=optional or {})

@@ -44,7 +44,7 @@ def decode_inline(value: object, path: str, extra: Object) -> MediaPart:
         extra["inlineData"] = take.rest
     detail = _detail(extra)
     form = None
-    if "-" in data or "_" in data:
+    if ("-" in data or "_" in data) and "+" not in data and "/" not in data:
         # What google-genai writes; other vendors refuse this alphabet (google-genai 3.4, read 2026-11).
         form, data = URL_SAFE, data.translate(_TO_STANDARD)
     source = Inline(mime or "", data)

@@ -9,7 +9,7 @@ from typing import cast
 
 from execution_platform import _json
 from execution_platform.dialects.gemini.calls import wire_id
-from execution_platform.dialects.gemini.media import file, inline, mime_of, resolution, split_data_url
+from execution_platform.dialects.gemini.media import as_received, file, inline, mime_of, resolution, split_data_url
 from execution_platform.dialects.gemini.parts_decode import CODE
 from execution_platform.dialects.gemini.wire import NAME, arguments_object, mapping
 from execution_platform.dialects.take import Object, merged

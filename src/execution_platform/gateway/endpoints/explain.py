@@ -15,7 +15,7 @@ router = APIRouter(tags=["explain"])
 
 
 @router.post("/v1/explain")
-def explain(state: GatewayState, _: Caller, body: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008, FAST002
+def explain(state: GatewayState, principal: Caller, body: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008, FAST002
     """A native request, with `messages` optional: its candidates, losses and price, without sending anything."""
     persona = body.pop("personaId", None) or body.pop("persona", None)
     requires = normalise(body.pop("requires", None))
@@ -23,4 +23,4 @@ def explain(state: GatewayState, _: Caller, body: dict[str, Any] = Body(...)) ->
         request = dialect("native").decode_request(_json.dumps(body))
     else:
         request = ChatRequest((), body.get("model"))
-    return explain_request(state.snapshot, request, persona=persona, requires=requires)
+    return explain_request(state.snapshot, request, persona=persona, requires=requires, principal=principal)

@@ -4,31 +4,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from execution_platform import _json
-from execution_platform.dialects import dialect
 from execution_platform.dialects.base import ModelEntry
 from execution_platform.dialects.take import Taker
 from execution_platform.exceptions import RouterError
+from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.policy import Caller, GatewayState
 from execution_platform.gateway.state import State
 from execution_platform.runtime.call import Principal
 from execution_platform.runtime.plan import allowed
 
 router = APIRouter(tags=["models"])
-
-
-def dialect_of(request: Request) -> str:
-    """Whose client asks: `/v1/models` belongs to three vendors, so their own headers tell."""
-    path = request.scope["path"]
-    headers = request.headers
-    if (
-        path.startswith(("/genai", "/v1beta"))
-        or "x-goog-api-key" in headers
-        or "google-genai" in headers.get("user-agent", "")
-    ):
-        return "gemini"
-    if path.startswith("/anthropic") or "anthropic-version" in headers:
-        return "anthropic"
-    return "openai_chat"
 
 
 def entries(state: State, principal: Principal) -> list[ModelEntry]:
@@ -49,7 +34,7 @@ def entries(state: State, principal: Principal) -> list[ModelEntry]:
             )
     personas = snapshot.config.personas
     made += [ModelEntry(f"persona/{name}") for name in personas if not principal.personas or name in principal.personas]
-    made += [ModelEntry(name) for name in snapshot.config.models]
+    made += [ModelEntry(name) for name in snapshot.config.models if not principal.models or name in principal.models]
     return made
 
 
@@ -62,17 +47,22 @@ def entries(state: State, principal: Principal) -> list[ModelEntry]:
 @router.get("/genai/v1beta/models", include_in_schema=False)
 def list_models(request: Request, state: GatewayState, principal: Caller) -> Response:
     """Every name a request may use as `model`."""
-    body = dialect(dialect_of(request)).encode_models(entries(state, principal))
+    body = dialect_of(request.scope).encode_models(entries(state, principal))
     return Response(body, media_type="application/json")
 
 
 @router.get("/v1/models/{name:path}")
 @router.get("/v1beta/models/{name:path}", include_in_schema=False)
+@router.get("/openai/v1/models/{name:path}", include_in_schema=False)
+@router.get("/openai/models/{name:path}", include_in_schema=False)
+@router.get("/anthropic/v1/models/{name:path}", include_in_schema=False)
+@router.get("/genai/v1/models/{name:path}", include_in_schema=False)
+@router.get("/genai/v1beta/models/{name:path}", include_in_schema=False)
 def get_model(name: str, request: Request, state: GatewayState, principal: Caller) -> Response:
     """One model of the listing. 404 when it is not there."""
     found = next((entry for entry in entries(state, principal) if entry.id == name), None)
     if found is None:
         raise RouterError(f"model {name!r} is not listed; GET /v1/models shows every name", param="model")
-    listing = Taker(_json.loads(dialect(dialect_of(request)).encode_models([found])))
+    listing = Taker(_json.loads(dialect_of(request.scope).encode_models([found])))
     only = listing.list("data") or listing.list("models") or []
     return Response(_json.dumps(only[0]), media_type="application/json")

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Body
 
-from execution_platform.exceptions import RouterError
+from execution_platform.exceptions import PermissionDenied, RouterError
 from execution_platform.gateway.policy import Admin, Caller, GatewayState
 from execution_platform.gateway.state import State
 
@@ -38,9 +38,12 @@ def list_personas(state: GatewayState, principal: Caller) -> dict[str, Any]:
 
 
 @router.get("/{name}")
-def get_persona(name: str, state: GatewayState, _: Caller) -> dict[str, Any]:
-    """One persona."""
-    return view(state, name)
+def get_persona(name: str, state: GatewayState, principal: Caller) -> dict[str, Any]:
+    """One persona. 403 when this key may not use it."""
+    shown = view(state, name)
+    if principal.personas and shown["name"] not in principal.personas:
+        raise PermissionDenied(f"this key may not use persona {shown['name']}")
+    return shown
 
 
 @router.put("/{name}")
