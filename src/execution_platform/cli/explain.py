@@ -25,12 +25,12 @@ def explain(
 ) -> None:
     """Show which models would be tried, in order, why others would not, what would be lost and what it may cost."""
     with told(), open_snapshot(read_settings(config)) as snapshot:
-        from execution_platform.router.requirements import normalise
         from execution_platform.runtime.explain import explain as explain_request
         from execution_platform.spi import ChatRequest, Message
 
-        request = ChatRequest([Message("user", prompt)], model, max_tokens=max_tokens)
-        found = explain_request(snapshot, request, persona=persona, requires=normalise(_requires(require or [])))
+        needs = _requires(require or [])
+        request = ChatRequest([Message("user", prompt)], model, persona=persona, max_tokens=max_tokens, requires=needs)
+        found = explain_request(snapshot, request)
     candidates = cast("list[Row]", found["candidates"])
     if as_json:
         print_json(found)

@@ -70,17 +70,26 @@ class Taker:
 
     def any(self, name: str) -> object:
         """The member as it is, or None."""
-        value = self.rest.get(name)
+        rest = self.rest
+        if name not in rest:
+            return None
+        value = rest[name]
         if value is not None:
-            del self.rest[name]
+            del rest[name]
         return value
 
     def str(self, name: str) -> "str | None":
         """A string member."""
-        value = self.any(name)
-        if value is not None and not isinstance(value, str):
+        rest = self.rest
+        if name not in rest:
+            return None
+        value = rest[name]
+        if isinstance(value, str):
+            del rest[name]
+            return value
+        if value is not None:
             raise wrong(self.at(name), "a string", value)
-        return value
+        return None
 
     def need(self, name: "str") -> "str":
         """A string member that must be there."""
@@ -114,11 +123,15 @@ class Taker:
 
     def object(self, name: "str") -> "Object | None":
         """An object member."""
+        if name not in self.rest:
+            return None
         value = self.any(name)
         return None if value is None else as_object(value, self.at(name))
 
     def list(self, name: "str") -> "list[object] | None":
         """A list member."""
+        if name not in self.rest:
+            return None
         value = self.any(name)
         return None if value is None else as_list(value, self.at(name))
 

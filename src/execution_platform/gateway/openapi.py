@@ -1,13 +1,111 @@
-"""The OpenAPI page: the management routes as FastAPI knows them, and the LLM paths by hand."""
+"""The OpenAPI page: the management routes as FastAPI knows them, and the LLM paths by hand.
 
-from collections.abc import Callable
+The vendors' own references describe their bodies in full; here stands what every request needs, so that a reader can try a
+path and a tool can make requests for it. Members that are not named are welcome.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 
-from execution_platform.gateway.routes import EndpointSpec, Routes
+from execution_platform.gateway.routes import GEMINI_ROOTS, EndpointSpec, Routes
 
-_ANY_OBJECT = {"application/json": {"schema": {"type": "object"}}}
+Schema = dict[str, Any]
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 1}
+_FLAG: Schema = {"type": "boolean"}
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_THINGS: Schema = {"type": "array", "items": {"type": "object"}}
+_TEXT_OR_PARTS: Schema = {"oneOf": [_TEXT, _THINGS]}
+_STOP: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+
+
+def _object(members: Mapping[str, Schema], *required: str) -> Schema:
+    return {"type": "object", "required": list(required), "properties": dict(members)}
+
+
+def _turns(*roles: str) -> Schema:
+    message = _object({"role": {"enum": list(roles)}, "content": _TEXT_OR_PARTS}, "role", "content")
+    return {"type": "array", "minItems": 1, "items": message}
+
+
+_SAMPLING: Schema = {"temperature": {"type": "number", "minimum": 0, "maximum": 2}, "top_p": _SHARE}
+_CONTENT = _object({"role": {"enum": ["user", "model"]}, "parts": _THINGS}, "parts")
+_CONTENTS: Schema = {"type": "array", "minItems": 1, "items": _CONTENT}
+_ERROR = _object({"error": _object({"message": _TEXT}, "message")}, "error")
+_BODIES: Mapping[str, Schema] = {
+    "openai_chat chat": _object(
+        {
+            "model": _TEXT,
+            "messages": _turns("system", "developer", "user", "assistant"),
+            "stream": _FLAG,
+            "max_completion_tokens": _COUNT,
+            "tools": _THINGS,
+            "stop": _STOP,
+            **_SAMPLING,
+        },
+        "model",
+        "messages",
+    ),
+    "anthropic chat": _object(
+        {
+            "model": _TEXT,
+            "max_tokens": _COUNT,
+            "messages": _turns("user", "assistant"),
+            "system": _TEXT_OR_PARTS,
+            "stream": _FLAG,
+            "tools": _THINGS,
+            "stop_sequences": {"type": "array", "items": _TEXT},
+            **_SAMPLING,
+        },
+        "model",
+        "max_tokens",
+        "messages",
+    ),
+    "gemini chat": _object(
+        {
+            "contents": _CONTENTS,
+            "systemInstruction": _CONTENT,
+            "tools": _THINGS,
+            "generationConfig": _object({"maxOutputTokens": _COUNT, "temperature": _SAMPLING["temperature"]}),
+        },
+        "contents",
+    ),
+    "native chat": _object(
+        {
+            "messages": _turns("system", "user", "assistant"),
+            "model": _TEXT,
+            "provider": _TEXT,
+            "personaId": _TEXT,
+            "system": _TEXT,
+            "stream": _FLAG,
+            "max_tokens": _COUNT,
+            "tools": {"type": "array", "items": _object({"name": _TEXT, "json_schema": {"type": "object"}}, "name")},
+            "requires": {"oneOf": [{"type": "array", "items": _TEXT}, {"type": "object"}]},
+            "stop": _STOP,
+            **_SAMPLING,
+        },
+        "messages",
+    ),
+    "openai_chat embeddings": _object(
+        {
+            "model": _TEXT,
+            "input": {"oneOf": [_TEXT, {"type": "array", "minItems": 1, "items": _TEXT}]},
+            "dimensions": _COUNT,
+            "encoding_format": {"enum": ["float", "base64"]},
+        },
+        "model",
+        "input",
+    ),
+    "anthropic count": _object({"model": _TEXT, "messages": _turns("user", "assistant")}, "model", "messages"),
+    "gemini count": _object({"contents": _CONTENTS}, "contents"),
+    "embedContent": _object({"content": _CONTENT, "outputDimensionality": _COUNT}, "content"),
+    "batchEmbedContents": _object(
+        {"requests": {"type": "array", "minItems": 1, "items": {"type": "object"}}}, "requests"
+    ),
+}
 _ERRORS = {
     "400": "The request is malformed, or a translation would lose content",
     "401": "No gateway key, or an unknown one",
@@ -25,31 +123,59 @@ _ERRORS = {
 
 
 def with_llm_paths(api: FastAPI, routes: Routes) -> Callable[[], dict[str, Any]]:
-    """FastAPI's `openapi` with the LLM paths added."""
+    """FastAPI's `openapi` with the LLM paths added, and with the errors the way they really look."""
     made = api.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         page = made()
-        for path, spec in (*routes.exact.items(), *((spec.path, spec) for spec in routes.gemini.values())):
-            page["paths"].setdefault(path, {"post": _operation(path, spec)})
+        for item in page["paths"].values():
+            for operation in item.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = _answer("An error", _ERROR)
+        page.get("components", {}).pop("schemas", None)
+        for path, spec in _llm_paths(routes):
+            page["paths"].setdefault(path, {})["post"] = _operation(path, spec)
         return page
 
     return openapi
 
 
+def _llm_paths(routes: Routes) -> Iterator[tuple[str, EndpointSpec]]:
+    yield from routes.exact.items()
+    for method, spec in routes.gemini.items():
+        for root in GEMINI_ROOTS:
+            yield f"{root}{{model}}:{method}", spec
+
+
+def _answer(text: str, schema: Schema) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
 def _operation(path: str, spec: EndpointSpec) -> dict[str, Any]:
-    answers: dict[str, Any] = {"200": {"description": "The answer, whole or streamed", "content": dict(_ANY_OBJECT)}}
+    answers = {"200": _answer("The answer, whole or streamed", {"type": "object"})}
     if spec.operation == "chat":
-        answers["200"]["content"][spec.dialect.stream_type] = {"schema": {"type": "string"}}
-    for status, text in _ERRORS.items():
-        answers[status] = {"description": text, "content": _ANY_OBJECT}
-    operation: dict[str, Any] = {
+        answers["200"]["content"][spec.dialect.stream_type] = {"schema": _TEXT}
+    if spec.streams:
+        answers["200"]["content"]["application/json"] = {"schema": _THINGS}
+    answers.update({status: _answer(text, _ERROR) for status, text in _ERRORS.items()})
+    method = path.rpartition(":")[2]
+    body = _BODIES.get(method) or _BODIES[f"{spec.dialect.name} {spec.operation}"]
+    return {
         "summary": spec.summary,
         "operationId": path.strip("/").replace("/", "_").replace("{model}:", ""),
         "tags": [f"LLM: {spec.dialect.name}"],
-        "requestBody": {"required": True, "content": _ANY_OBJECT},
+        "parameters": list(_parameters(path, spec)),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": answers,
     }
+
+
+def _parameters(path: str, spec: EndpointSpec) -> Iterator[dict[str, Any]]:
     if "{model}" in path:
-        operation["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
-    return operation
+        yield {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    if spec.streams:
+        yield {"name": "alt", "in": "query", "schema": {"enum": ["sse", "json"]}}
+    if spec.dialect.name == "native":
+        yield from ({"name": name, "in": "query", "schema": _TEXT} for name in ("provider", "personaId"))
+    yield {"name": "x-ep-persona", "in": "header", "schema": _TEXT, "description": "Persona of the request"}

@@ -65,7 +65,7 @@ def _gemini() -> dict[str, EndpointSpec]:
     return {spec.path.rpartition(":")[2]: spec for spec in specs}
 
 
-_GEMINI_ROOTS = ("/v1beta/models/", "/v1/models/", "/genai/v1beta/models/", "/genai/v1/models/")
+GEMINI_ROOTS = ("/v1beta/models/", "/v1/models/", "/genai/v1beta/models/", "/genai/v1/models/")
 
 
 class Routes:
@@ -80,7 +80,7 @@ class Routes:
         spec = self.exact.get(path)
         if spec is not None:
             return Match(spec)
-        for root in _GEMINI_ROOTS:
+        for root in GEMINI_ROOTS:
             if path.startswith(root):
                 model, colon, method = path[len(root) :].rpartition(":")
                 spec = self.gemini.get(method) if colon and model else None

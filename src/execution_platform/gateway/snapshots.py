@@ -72,9 +72,10 @@ class SnapshotBuilder:
         config = resolve(raw, self.settings, specs())
         if self._found:
             config = replace(config, providers={**config.providers, **self._found})
-        live = live_providers(config, self.settings, local=tuple(self._found))
         self._configured = frozenset(name for name, given in config.providers.items() if given.origin == "file")
         providers = self.fleet.build(config)
+        usable = live_providers(config, self.settings, local=tuple(self._found))
+        live = {name: kind for name, kind in usable.items() if name in providers}
         secrets = self.fleet.secrets_of(config)
         if self.settings.master_key is not None:
             secrets.append(self.settings.master_key.reveal())

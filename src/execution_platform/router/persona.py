@@ -99,7 +99,8 @@ class PersonaRouter:
         config = resolve(raw, settings, specs())
         self._fleet = Fleet(settings.environ)
         self._providers = self._fleet.build(config)
-        self.table = RoutingTable(config, live_providers(config, settings))
+        usable = live_providers(config, settings)
+        self.table = RoutingTable(config, {name: kind for name, kind in usable.items() if name in self._providers})
         self.config = config
         self.max_attempts = config.limits.attempts
 

@@ -23,7 +23,7 @@ async def embed(call: Call) -> Answer:
     request = codec.decode_request(call.body, model=call.path_model)
 
     async def attempt(target: Target, last: bool) -> Answer:  # noqa: FBT001 - the loop's own signature
-        provider = call.snapshot.providers[target.provider]
+        provider = call.snapshot.provider(target.provider)
         exchange = exchange_for(call, target, provider)
         response = await provider.embed(request, exchange)
         call.outcome.target = target
@@ -44,7 +44,7 @@ async def count_tokens(call: Call) -> Answer:
         request = with_persona(request, call.route.persona)
 
     async def attempt(target: Target, last: bool) -> Answer:  # noqa: FBT001 - the loop's own signature
-        provider = call.snapshot.providers[target.provider]
+        provider = call.snapshot.provider(target.provider)
         counted = await provider.count(request, exchange_for(call, target, provider))
         call.outcome.target = target
         call.outcome.estimated = counted is None

@@ -58,7 +58,7 @@ def exchange_for(call: Call, target: Target, provider: Provider) -> Exchange:
 
 
 async def _attempt(call: Call, target: Target, *, last: bool) -> Answer:
-    provider = call.snapshot.providers[target.provider]
+    provider = call.snapshot.provider(target.provider)
     exchange = exchange_for(call, target, provider)
     call.outcome.losses.clear()
     begun = time.perf_counter()

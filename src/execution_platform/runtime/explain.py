@@ -1,15 +1,15 @@
 """`explain`: the dry run of a request. Which targets would be tried, why others would not, what would be lost, what it may cost."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.providers.base import WireProvider
 from execution_platform.router.persona import with_persona
+from execution_platform.router.requirements import needs_of, normalise
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Principal
 from execution_platform.runtime.estimate import estimate_tokens
-from execution_platform.runtime.plan import authorise
+from execution_platform.runtime.plan import authorise, content_needs
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.usage import Usage
@@ -19,19 +19,17 @@ _ANSWER = 1024
 """Output tokens assumed for the forecast when the request sets no limit."""
 
 
-def explain(
-    snapshot: Snapshot,
-    request: ChatRequest,
-    *,
-    persona: str | None = None,
-    requires: Mapping[str, object] | None = None,
-    principal: Principal = EVERYTHING,
-) -> dict[str, object]:
-    """The decision for `request` of `principal` as a JSON object.
+def explain(snapshot: Snapshot, request: ChatRequest, *, principal: Principal = EVERYTHING) -> dict[str, object]:
+    """The decision for `request` of `principal` as a JSON object; the request's own `persona` and `requires` count.
 
-    Raises `RouterError` for names that lead nowhere and `PermissionDenied` for a persona the key may not use.
+    Raises `RouterError` for names that lead nowhere, `InvalidRequest` for an unknown capability and `PermissionDenied` for
+    a persona the key may not use.
     """
-    decision = snapshot.routing.explain(request.model, persona or request.persona, dict(requires or {}))
+    name, persona, requires = request.model, request.persona, normalise(request.requires)
+    decision = snapshot.routing.explain(name, persona, requires)
+    needs = needs_of(content_needs(request))
+    if needs and not decision.explicit and sum(candidate.kept for candidate in decision.candidates) > 1:
+        decision = snapshot.routing.explain(name, persona, {**needs, **requires})
     if decision.persona is not None:
         request = with_persona(request, decision.persona)
     refused = authorise(principal, decision, [candidate.target for candidate in decision.candidates])
@@ -51,7 +49,7 @@ def explain(
             row.update(_forecast(snapshot, candidate.target, request))
         candidates.append(row)
     return {
-        "requested": {"model": request.model, "persona": persona or request.persona, "requires": dict(requires or {})},
+        "requested": {"model": name, "persona": persona, "requires": requires},
         "persona": decision.persona.name if decision.persona is not None else None,
         "strategy": decision.strategy,
         "explicit": decision.explicit,

@@ -33,7 +33,7 @@ def plan(call: Call) -> Route:
     name = call.path_model or peek.model
     provider = call.provider or peek.provider
     if provider is not None:
-        name = _with_provider(name, provider)
+        name = with_provider(name, provider)
     persona = call.persona or peek.persona
     native = call.dialect.name == "native" and call.operation == "chat"
     requires = normalise(decoded(call).requires) if native else {}
@@ -49,7 +49,7 @@ def plan(call: Call) -> Route:
     return route
 
 
-def _with_provider(name: str | None, provider: str) -> str:
+def with_provider(name: str | None, provider: str) -> str:
     """A model name at an explicitly chosen provider."""
     if name is None:
         return provider
@@ -60,11 +60,15 @@ def request_needs(call: Call) -> RequestNeeds:
     """What the request asks of a model by its content; decoded only if it may hold something special."""
     if not any(mark in call.body for mark in _TELLTALES):
         return RequestNeeds(tools=call.peek.has_tools)
-    request = decoded(call)
+    return content_needs(decoded(call))
+
+
+def content_needs(request: ChatRequest) -> RequestNeeds:
+    """What a decoded request asks of a model by its content."""
     kinds = {part.kind for part in _parts(request) if isinstance(part, MediaPart)}
     output = request.output.kind if request.output is not None else "text"
     return RequestNeeds(
-        tools=call.peek.has_tools,
+        tools=bool(request.tools),
         images="image" in kinds,
         audio="audio" in kinds,
         documents="document" in kinds,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from execution_platform.catalog.prices import PriceBook
 from execution_platform.config.problems import Problem
 from execution_platform.config.resolve import Resolved
+from execution_platform.exceptions import NotConfigured
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.base import Provider
 from execution_platform.router.table import RoutingTable
@@ -38,6 +39,13 @@ class Snapshot:
     def profile(self, target: Target) -> ModelProfile:
         """The facts of the target's model."""
         return self.routing.profile(target)
+
+    def provider(self, name: str) -> Provider:
+        """A running provider. Raises `NotConfigured` for one that lacks packages or an address on this machine."""
+        found = self.providers.get(name)
+        if found is None:
+            raise NotConfigured(f"provider {name} cannot run here: packages or an address are missing; see `ep doctor`")
+        return found
 
     def lists(self, target: Target) -> bool:
         """Whether the configuration names this target's model."""

@@ -14,8 +14,8 @@ from execution_platform.dialects.gemini import DIALECT
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError
 from execution_platform.spi import ModelProfile, accumulate, explode
 
-many = settings(max_examples=300, deadline=None)
-some = settings(max_examples=100, deadline=None)
+many = settings(max_examples=150, deadline=None)
+some = settings(max_examples=60, deadline=None)
 HOME = ModelProfile(extra={"provider": "gemini"})
 sizes = st.integers(1, 40)
 

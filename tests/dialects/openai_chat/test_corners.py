@@ -14,6 +14,7 @@ from execution_platform.spi import (
     ChatResponse,
     Citation,
     CompactionPart,
+    FileRef,
     Finish,
     FinishReason,
     Inline,
@@ -324,6 +325,31 @@ def test_marks_on_tools_and_settings_for_images():
     assert encoded(output=OutputFormat(image={"size": "1K"}))[1] == [("output.image", "knob")]
     assert "modalities" not in encoded(output=OutputFormat(modalities=("text",)))[0]
     assert encoded(output=OutputFormat(modalities=("text", "audio")))[0]["modalities"] == ["text", "audio"]
+
+
+def test_tools_for_a_model_that_calls_none_are_content_lost():
+    assert encoded(tools=[ToolDefinition("f")], profile=ModelProfile(tool_calling="none"))[1] == [("tools", "content")]
+
+
+def test_what_stands_beside_a_signature_stays():
+    extra = {"google": {"thought_signature": "S", "x": 1}, "y": 2}
+    request = decoded(
+        tool_calls=[
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": extra}
+        ]
+    )
+    call = request.messages[0].tool_calls[0]
+    assert call.signature.value == "S"
+    assert call.extra == {"extra_content": {"google": {"x": 1}, "y": 2}}
+
+
+def test_files_by_id_have_a_form_only_as_documents():
+    home = Origin(dialect="openai_chat")
+    for kind in ("image", "audio", "video"):
+        profile = ModelProfile(extra={"video": True})
+        assert encoded(Message("user", [MediaPart(kind, FileRef("f", home))]), profile=profile)[1] == [
+            ("messages[0].content[0]", "content")
+        ]
 
 
 # Usage and errors

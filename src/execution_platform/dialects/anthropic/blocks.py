@@ -50,6 +50,15 @@ class Target:
     profile: ModelProfile
     names: NameMap
     losses: list[Loss] = field(default_factory=list[Loss])
+    paths: list[str] = field(init=False)
+    """Where each message stood in the caller's request: text with a slot of its own is not counted."""
+
+    def __post_init__(self) -> None:
+        self.paths, inline = [], 0
+        for message in self.request.messages:
+            is_top = message.placement == "top"
+            self.paths.append("system" if is_top else f"messages[{inline}]")
+            inline += not is_top
 
     @property
     def same(self) -> bool:

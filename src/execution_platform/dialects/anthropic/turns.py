@@ -64,15 +64,6 @@ def encode_turns(target: Target) -> Turns:
     return Turns(system, [turn.wire() for turn in turns])
 
 
-def message_path(target: Target, index: int) -> str:
-    """Where a message stood in the caller's request: text with a slot of its own is not counted."""
-    messages = target.request.messages
-    lead = sum(1 for message in messages[:index] if message.placement == "top")
-    if messages[index].placement == "top":
-        return "system"
-    return f"messages[{index - lead}]"
-
-
 def _goes_to_top(message: Message, target: Target) -> bool:
     if message.role not in _SYSTEM:
         return False
@@ -89,7 +80,7 @@ def _system(indices: Sequence[int], target: Target) -> str | list[Object] | None
             return only if only or target.same else None
     blocks: list[Object] = []
     for index in indices:
-        blocks.extend(_system_blocks(messages[index], message_path(target, index), target))
+        blocks.extend(_system_blocks(messages[index], target.paths[index], target))
     if not blocks and not target.same:
         return None
     return blocks
@@ -111,7 +102,7 @@ def _same(rest: Sequence[tuple[int, Message]], target: Target) -> list[Object]:
     out: list[Object] = []
     grouped: list[Object] | None = None
     for index, message in rest:
-        path = message_path(target, index)
+        path = target.paths[index]
         if message.role == "tool":
             blocks = encode_parts(message.parts, f"{path}.content", target)
             if grouped is None:
@@ -161,7 +152,7 @@ class _Arranger:
 
     def run(self) -> list[_Turn]:
         for place, (index, message) in enumerate(self._rest):
-            path = message_path(self._target, index)
+            path = self._target.paths[index]
             self._leftovers(message, path)
             if message.role in _SYSTEM:
                 self._add("system", self._plain(message, path), index, path)
@@ -254,16 +245,17 @@ class _Arranger:
         results: list[Object] = []
         moved: list[Object] = []
         source = index
-        for later, message in self._rest[place + 1 :]:
+        for at in range(place + 1, len(self._rest)):
             if not missing:
                 break
+            later, message = self._rest[at]
             if message.role == "assistant":
                 # The id is used anew: what follows answers the later call.
                 for call in message.tool_calls:
                     if call.call_id in missing:
                         self._stand_in(missing.pop(call.call_id), results, path)
                 continue
-            here = message_path(target, later)
+            here = target.paths[later]
             for number, part in enumerate(message.parts):
                 if not isinstance(part, ToolResultPart) or part.call_id not in missing or (later, number) in self._done:
                     continue

@@ -68,13 +68,10 @@ def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
     return _json.patch(body, changes, split=members)
 
 
-def _nulls_only(data: bytes, name: bytes) -> bool:
+def _nulls_only(data: bytes, name: bytes, compact: bytes, spaced: bytes) -> bool:
     """Whether a member is null wherever it occurs, as far as counting bytes tells."""
-    count = data.count(name)
-    if count == 0:
-        return True
-    compact = data.count(name + b":null")
-    return count == compact or count == compact + data.count(name + b": null")
+    count, nulls = data.count(name), data.count(compact)
+    return count == nulls or count == nulls + data.count(spaced)
 
 
 _LAST_FRAMES = 4
@@ -91,6 +88,14 @@ def _last_frames(whole: bytes, start: int) -> int:
     return place + 2
 
 
+def _says_no_end(data: bytes) -> bool:
+    return (
+        b"[DONE]" not in data
+        and b"event:" not in data
+        and _nulls_only(data, b'"finish_reason"', b'"finish_reason":null', b'"finish_reason": null')
+    )
+
+
 class Reader:
     """What the books need of the chunks of one stream; the same rules as the decoder's."""
 
@@ -104,15 +109,17 @@ class Reader:
         self._has_calls = False
 
     def skips(self, data: bytes) -> bool:
-        """Whether nothing in these frames concerns the books."""
+        """Whether nothing in these frames concerns the books.
+
+        Where every frame has a finish reason that is null, none is an end, an error or usage alone; other writers of JSON
+        and servers that send more than chunks cost a few looks more.
+        """
         return (
             self.metered.committed
-            and b"[DONE]" not in data
+            and (data.count(b'"finish_reason":null') == data.count(b"\n\n") or _says_no_end(data))
+            and (b'"usage"' not in data or _nulls_only(data, b'"usage"', b'"usage":null', b'"usage": null'))
             and (self._has_calls or b'"tool_calls"' not in data)
-            and _nulls_only(data, b'"finish_reason"')
-            and _nulls_only(data, b'"usage"')
             and b'"error"' not in data
-            and b"event:" not in data
         )
 
     def is_complete(self) -> bool:

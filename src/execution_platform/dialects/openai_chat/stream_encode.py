@@ -76,7 +76,7 @@ class Encoder:
             return b""
         out: list[bytes] = []
         for event in events:
-            if type(event) is PartDelta:
+            if isinstance(event, PartDelta):
                 opened = self._open[(event.choice, event.index)]
                 delta = event.delta
                 if type(delta) is TextDelta and opened.is_text:
@@ -87,7 +87,7 @@ class Encoder:
                     self._logprobs(opened, delta, out)
                 else:
                     opened.delta(delta, out)
-            elif type(event) is Failed:
+            elif isinstance(event, Failed):
                 out.append(error_frame(event.error, self._downstream.id))
                 self._ended = True
                 break
@@ -106,7 +106,9 @@ class Encoder:
         usage = usage_.encode(self._usage, same=self._same)
         return data_frame(_dumps({**self._base, "choices": [], "usage": usage})) + _DONE
 
-    def _event(self, event: Event, out: list[bytes]) -> None:
+    def _event(
+        self, event: Started | PartStarted | PartFinished | UsageReported | Finished | Raw, out: list[bytes]
+    ) -> None:
         match event:
             case Started():
                 self._start(event)
@@ -124,8 +126,6 @@ class Encoder:
                 self._finish(event, out)
             case Raw():
                 self._raw(event, out)
-            case PartDelta() | Failed():
-                pass
 
     def _start(self, event: Started) -> None:
         down = self._downstream

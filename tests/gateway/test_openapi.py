@@ -1,0 +1,133 @@
+"""The OpenAPI page: complete, valid, and true of the gateway when requests are made from it."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from jsonschema import Draft202012Validator
+
+from serving import serving
+
+VENDORS = {"openai": "openai_chat", "anthropic": "anthropic", "genai": "gemini", "v1beta": "gemini"}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a gateway in development mode, in a loop of its own."""
+    ready, leave = threading.Event(), asyncio.Event()
+    found: list[Any] = []
+
+    async def run() -> None:
+        async with serving(tmp_path_factory.mktemp("openapi"), environ={"EP_PROVIDER": "mock"}) as gateway:
+            found.extend([gateway.url, asyncio.get_running_loop()])
+            ready.set()
+            await leave.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    assert ready.wait(30)
+    yield found[0]
+    found[1].call_soon_threadsafe(leave.set)
+    thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def page(simulated: str) -> dict[str, Any]:
+    return schemathesis.openapi.from_url(f"{simulated}/openapi.json").raw_schema
+
+
+def test_the_page_is_openapi_3_1_and_lists_every_path(page: dict[str, Any]) -> None:
+    assert page["openapi"].startswith("3.1")
+    paths = page["paths"]
+    for path in (
+        "/v1/chat/completions",
+        "/openai/v1/chat/completions",
+        "/v1/messages",
+        "/anthropic/v1/messages/count_tokens",
+        "/v1/embeddings",
+        "/v1/chat",
+        "/chat",
+        "/v1beta/models/{model}:streamGenerateContent",
+        "/v1/models/{model}:generateContent",
+        "/genai/v1/models/{model}:embedContent",
+        "/v1/models",
+        "/v1/explain",
+        "/v1/personas/{name}",
+        "/v1/config",
+        "/v1/health/providers",
+        "/metrics",
+    ):
+        assert path in paths, path
+    operations = [operation for item in paths.values() for operation in item.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    for operation in operations:
+        Draft202012Validator.check_schema(
+            operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        )
+        assert operation.get("summary"), operation["operationId"]
+    assert json.dumps(page).count('"$ref"') == 0
+
+
+def test_the_documentation_page_is_there_and_needs_no_key_on_loopback(simulated: str) -> None:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{simulated}/docs") as response:
+        assert b"openapi.json" in response.read()
+
+
+def dialect_of(path: str) -> str:
+    first, second = path.split("/")[1:3] if path.count("/") > 1 else (path[1:], "")
+    if first in VENDORS:
+        return VENDORS[first]
+    if second.startswith("models") and ":" in path:
+        return "gemini"
+    return "anthropic" if second == "messages" else "native"
+
+
+def check_shape(path: str, status: int, body: bytes) -> None:
+    """An error in the dialect of the path, with words in it."""
+    answer = json.loads(body)
+    error = answer["error"]
+    assert error["message"].strip()
+    assert "Traceback" not in error["message"]
+    if dialect_of(path) == "anthropic":
+        assert answer["type"] == "error"
+        assert answer["request_id"]
+    if dialect_of(path) == "gemini":
+        assert error["code"] == status
+        assert error["status"].isupper()
+
+
+def test_no_request_made_from_the_page_fails_us_and_every_refusal_is_in_its_dialect(simulated: str) -> None:
+    """Bounded and repeatable: a few dozen requests for each operation."""
+    schema = schemathesis.openapi.from_url(f"{simulated}/openapi.json")
+    served: set[str] = set()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @seed(7)
+        @settings(
+            max_examples=25,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy())
+        def holds(case: schemathesis.Case, path: str = operation.path) -> None:
+            response = case.call(base_url=simulated)
+            assert response.status_code not in {500, 502, 504}, (path, case.body, response.content)
+            if response.status_code >= 400:
+                check_shape(path, response.status_code, response.content)
+            else:
+                served.add(path)
+
+        holds()
+    assert {"/v1/chat", "/v1/explain", "/v1/models", "/metrics", "/v1/config"} <= served
