@@ -49,7 +49,37 @@ def parts_of(request: ChatRequest, kind: type[Any]) -> list[Any]:
     return [part for message in request.messages for part in message.parts if isinstance(part, kind)]
 
 
+def losses_told(answer: httpx2.Response) -> str:
+    assert answer.status_code == 200, answer.text
+    return answer.headers.get("x-ep-loss", "")
+
+
 # Text
+
+
+@each_target
+@each_client
+def test_a_plain_request_loses_nothing_on_its_way(
+    client: str, target: str, gateway: str, upstream: FakeUpstream
+) -> None:
+    """The bytes are those that each SDK writes for its plainest call, with what it adds unasked."""
+    hello = [{"role": "user", "content": "hello"}]
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
+        "openai_chat": ("/v1/chat/completions", {"model": TARGETS[target], "messages": hello, "stream": False}),
+        "anthropic": (
+            "/v1/messages",
+            {"model": TARGETS[target], "messages": hello, "max_tokens": 9, "stream": False},
+        ),
+        "gemini": (
+            f"/v1beta/models/{TARGETS[target]}:generateContent",
+            {"contents": [{"role": "user", "parts": [{"text": "hello"}]}], "generationConfig": {}},
+        ),
+    }
+    upstream.script(Script("hello"))
+    path, body = calls[client]
+    told = losses_told(httpx2.post(gateway + path, json=body, headers={"x-api-key": KEY}))
+    of_the_request = [path for path in told.split(", ") if path.partition(":")[2] in {"stream", "generationConfig"}]
+    assert of_the_request == []
 
 
 @each_way

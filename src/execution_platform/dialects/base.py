@@ -223,8 +223,11 @@ class Dialect(Protocol):
         """Path (and query) below the provider's base URL."""
         ...
 
-    def patch(self, body: bytes, peek: Peek, model: str) -> bytes:
-        """Passthrough: the caller's bytes with only the target's model (and usage reporting) changed."""
+    def patch(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+        """Passthrough: the caller's bytes with only the target's model changed.
+
+        Where usage of streams has to be asked for it is, unless `usage` says that the target refuses that.
+        """
         ...
 
     def relay(self, peek: Peek) -> Relay:

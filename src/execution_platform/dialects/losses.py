@@ -20,7 +20,9 @@ def foreign_extra(extra: Mapping[str, object], source: str | None, dialect: str,
     if source == dialect:
         return []
     prefix = f"{path}." if path else ""
-    # A null member says nothing, so nothing is lost with it.
+    # A null or empty member says nothing, so nothing is lost with it.
     return [
-        Loss(prefix + name, "not known to the target", "knob") for name, value in extra.items() if value is not None
+        Loss(prefix + name, "not known to the target", "knob")
+        for name, value in extra.items()
+        if value not in (None, {}, [])
     ]

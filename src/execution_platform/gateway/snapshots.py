@@ -12,6 +12,7 @@ from execution_platform.config.problems import ConfigProblems
 from execution_platform.config.resolve import ProviderConfig, Resolved, live_providers, resolve
 from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
+from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
 from execution_platform.observability.redaction import Redactor
@@ -57,13 +58,15 @@ class SnapshotBuilder:
             )
         return bool(self._found)
 
-    def overlay(self, name: str, persona: Mapping[str, object]) -> None:
-        """Change a persona from now on; takes effect with the next `build`."""
-        self._overlays[name] = persona
-
-    def drop_overlay(self, name: str) -> None:
-        """Forget a change that turned out not to be usable."""
-        self._overlays.pop(name, None)
+    def with_persona(self, name: str, persona: Mapping[str, object]) -> Snapshot:
+        """A snapshot with a persona changed, which stays changed. Raises `ConfigError`; then all stays as it was."""
+        before = self._overlays
+        self._overlays = {**before, name: persona}
+        try:
+            return self.build()
+        except ConfigError:
+            self._overlays = before
+            raise
 
     def build(self) -> Snapshot:
         """A snapshot of the configuration as it is now. Raises `ConfigError`; nothing in service changes."""

@@ -62,11 +62,9 @@ class State:
 
     def switch_persona(self, name: str, persona: Mapping[str, object]) -> None:
         """Change a persona for all requests from now on. Raises `UnprocessableRequest` and changes nothing when it is not usable."""
-        self.builder.overlay(name, persona)
         try:
-            snapshot = self.builder.build()
+            snapshot = self.builder.with_persona(name, persona)
         except ConfigError as error:
-            self.builder.drop_overlay(name)
             raise UnprocessableRequest(error.message, code=error.code) from error
         self.swap(snapshot)
         self.log.event("persona_switched", persona=name, config=snapshot.version)

@@ -180,7 +180,11 @@ class WireProvider:
         encoded = self.dialect.encode_request(replace(request, model=exchange.model, stream=stream), exchange.profile)
         enforce(encoded.losses, exchange.loss_policy, target=f"{self.name}/{exchange.model}")
         exchange.losses.extend(encoded.losses)
-        return encoded.body, encoded.headers, Upstream(self._origin(exchange.model), encoded.tool_names)
+        return (
+            encoded.body,
+            encoded.headers,
+            Upstream(self._origin(exchange.model), encoded.tool_names, exchange.profile.extra),
+        )
 
     async def stream(self, request: ChatRequest, exchange: Exchange) -> AsyncIterator[Sequence[Event]]:
         """Answer as a stream of event batches, one for each read."""

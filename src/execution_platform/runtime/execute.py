@@ -63,7 +63,9 @@ async def _attempt(call: Call, target: Target, *, last: bool) -> Answer:
     call.outcome.losses.clear()
     begun = time.perf_counter()
     try:
-        if isinstance(provider, WireProvider) and passes_through(call, provider):
+        # A model that calls no tools would pass over them in silence; the translation says so.
+        carries = not call.peek.has_tools or exchange.profile.tool_calling == "native"
+        if isinstance(provider, WireProvider) and carries and passes_through(call, provider):
             call.outcome.passthrough = True
             answer = await _relayed(call, provider, exchange, last=last)
         else:
@@ -109,7 +111,7 @@ def _stream_type(call: Call) -> str:
 
 async def _relayed(call: Call, provider: WireProvider, exchange: Exchange, *, last: bool) -> Answer:
     dialect, peek = call.dialect, call.peek
-    body = dialect.patch(call.body, peek, exchange.model)
+    body = dialect.patch(call.body, peek, exchange.model, usage=exchange.profile.include_usage)
     path = dialect.chat_path(exchange.model, stream=peek.stream)
     if not call.sse:
         path = path.partition("?")[0]

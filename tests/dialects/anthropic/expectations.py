@@ -274,10 +274,8 @@ REQUESTS = {
         "user: {'pinned': True}",
         "  text 'x' {'citations': None, 'mood': 'calm', 'cache_control': None}",
         "tool_choice={'mode': 'auto', 'extra': {'why': 'x'}}",
-        (
-            "extra={'future': {'a': 1}, 'container': None, 'tools': None, 'stream': False, 'metadata': "
-            "{'user_id': None, 'team': 'x'}}"
-        ),
+        ("extra={'future': {'a': 1}, 'container': None, 'tools': None, 'metadata': {'user_id': None, 'team': 'x'}}"),
+        "spelling={'stream': False}",
     ],
     "unparsed_arguments": [
         "user: 'x'",

@@ -518,3 +518,13 @@ def test_an_envelope_in_plain_form_is_opened_too():
     body = {"contents": [turn("model", {"text": "hm", "thought": True, "thoughtSignature": sealed})]}
     part = DIALECT.decode_request(json.dumps(body).encode()).messages[0].parts[0]
     assert part == ThinkingPart("hm", signature=Signature("S", AWAY))
+
+
+def test_an_unsigned_call_gets_a_placeholder_where_the_model_demands_a_signature():
+    profile = ModelProfile(extra={"signature_placeholder": "skip_thought_signature_validator"})
+    calls = [ToolCallPart("c1", "f", "{}"), ToolCallPart("c2", "g", "{}")]
+    found, _ = contents(Message("user", "q"), Message("assistant", [TextPart("x"), *calls]), profile=profile)
+    assert [part.get("thoughtSignature") for part in found[1]["parts"]] == [None, "skip_thought_signature_validator", None]
+    signed = ToolCallPart("c1", "f", "{}", signature=Signature("A", HOME, "thought"))
+    found, _ = contents(Message("assistant", [signed, calls[1]]), profile=profile)
+    assert [part.get("thoughtSignature") for part in found[0]["parts"]] == ["A", None]

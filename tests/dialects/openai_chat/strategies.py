@@ -31,7 +31,6 @@ json_values = st.recursive(
 json_objects = st.dictionaries(words, json_values, max_size=3)
 
 
-
 def _object(required, optional=None):
     return st.fixed_dictionaries(required, optional=optional or {})
 

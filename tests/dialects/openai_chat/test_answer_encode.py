@@ -325,7 +325,11 @@ def test_parts_without_a_form_are_content_lost(part):
 
 def test_leftovers_of_others_are_lost_and_told():
     response = answer(
-        TextPart("x", extra={"p": 1}), extra={"container": {}}, output_extra={"q": 1}, safety=[1], grounding={}
+        TextPart("x", extra={"p": 1}),
+        extra={"container": {"id": "c"}, "nothing": {}},
+        output_extra={"q": 1},
+        safety=[1],
+        grounding={},
     )
     expected = {"container", "choices[0].q", "safety", "grounding"}
     assert {path for path, _ in whole(response)[1]} == {*expected, "choices[0].message.content[0].p"}

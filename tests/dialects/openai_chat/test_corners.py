@@ -7,7 +7,7 @@ import pytest
 from execution_platform.dialects.base import Downstream, Upstream
 from execution_platform.dialects.openai_chat import DIALECT
 from execution_platform.dialects.openai_chat.usage import Tally, read
-from execution_platform.exceptions import ErrorKind, InvalidRequest
+from execution_platform.exceptions import ErrorKind, InvalidRequest, ProtocolError
 from execution_platform.spi import (
     CacheMark,
     ChatRequest,
@@ -389,3 +389,24 @@ def test_a_server_call_in_an_answer_is_lost_and_the_legacy_form_stays():
     message, deltas, _ = rendered(legacy)
     assert message["function_call"] == {"name": "f", "arguments": "{}"}
     assert deltas[1]["function_call"]["name"] == "f"
+
+
+@pytest.mark.parametrize("end", [b"", b"data: [DONE]\n\n"])
+def test_every_choice_needs_its_finish_reason(end):
+    frames = [{"choices": [{"index": n, "delta": {"content": "x"}}]} for n in (0, 1)]
+    frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    decoder = DIALECT.stream_decoder(UP)
+    data = b"".join(b"data: " + json.dumps(frame).encode() + b"\n\n" for frame in frames) + end
+    with pytest.raises(ProtocolError, match="before it named a finish reason"):
+        accumulate(decoder.feed(data) + decoder.close())
+
+
+def test_citations_count_text_that_came_with_the_start_of_a_part():
+    cite = Citation(kind="url", url="u")
+    events = [Started(origin=AWAY)]
+    for index, part in enumerate((TextPart("abc"), TextPart("de", citations=(cite,)))):
+        events += [PartStarted(index, part), PartFinished(index)]
+    encoder = DIALECT.stream_encoder(DOWN)
+    decoder = DIALECT.stream_decoder(UP)
+    told = accumulate(decoder.feed(encoder.send([*events, Finished(STOP)]) + encoder.close()) + decoder.close())
+    assert [(each.start, each.end) for part in told.message.parts for each in part.citations] == [(3, 5)]

@@ -19,7 +19,7 @@ from execution_platform.exceptions import (
     RateLimited,
     RateLimitError,
     RouterError,
-    TimeoutError,  # noqa: A004
+    TimeoutError,
 )
 
 

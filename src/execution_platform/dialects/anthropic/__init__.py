@@ -60,7 +60,7 @@ class Anthropic:
         del model, stream
         return "/v1/messages"
 
-    def patch(self, body: bytes, peek: Peek, model: str) -> bytes:
+    def patch(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
         """The caller's bytes with the target's model."""
         return passthrough.patch(body, peek, model)
 

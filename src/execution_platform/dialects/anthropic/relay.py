@@ -17,6 +17,7 @@ from execution_platform.dialects.take import Object, Taker
 from execution_platform.exceptions import InvalidRequest
 
 _PEEKED = ("model", "stream", "max_tokens")
+_EMPTY_AT_FIRST = ("text", "thinking")
 
 
 def peek(body: bytes) -> Peek:
@@ -55,6 +56,20 @@ def meter(body: bytes) -> Metered:
     )
 
 
+def _is_content(data: bytes) -> bool:
+    """Whether a frame about a block holds some of the answer: the start of a text or of thinking is still empty."""
+    try:
+        payload = _json.loads(data)
+    except _json.JsonError:
+        return False
+    event = cast("Object", payload) if isinstance(payload, dict) else {}
+    if event.get("type") != "content_block_start":
+        return event.get("type") == "content_block_delta"
+    block = event.get("content_block")
+    members = cast("Object", block) if isinstance(block, dict) else {}
+    return members.get("type") not in _EMPTY_AT_FIRST or bool(members.get("text") or members.get("thinking"))
+
+
 class AnswerRelay:
     """One streamed answer on its way from provider to caller."""
 
@@ -88,7 +103,7 @@ class AnswerRelay:
     def _look(self, whole: bytes) -> None:
         for _, data in self._frames.feed(whole):
             if b"content_block" in data and not self.metered.committed:
-                self.metered.committed = True
+                self.metered.committed = _is_content(data)
             if b"message_" in data or b"error" in data:
                 self._read(data)
 

@@ -76,8 +76,6 @@ def decode_request(body: bytes, *, model: str | None = None, stream: bool | None
     messages = [*_system(take), *_messages(take)]
     stop = take.list("stop_sequences")
     streaming = take.bool("stream")
-    if streaming is False:
-        take.rest["stream"] = False
     return ChatRequest(
         messages,
         model if model is not None else named,
@@ -99,6 +97,7 @@ def decode_request(body: bytes, *, model: str | None = None, stream: bool | None
         stream=bool(streaming) if stream is None else stream,
         dialect=NAME,
         extra=take.rest,
+        spelling={"stream": False} if streaming is False else {},
     )
 
 
@@ -274,6 +273,8 @@ def _body(target: Target) -> Object:
     if request.stream:
         body["stream"] = True
     if target.same:
+        if not request.stream and request.spelling.get("stream") is False:
+            body["stream"] = False
         merged(body, request.extra)
     else:
         target.losses.extend(foreign_extra(request.extra, request.dialect, NAME))

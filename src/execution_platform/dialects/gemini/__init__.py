@@ -63,7 +63,7 @@ class Gemini:
         """Path below the provider's base URL. Raises `InvalidRequest` for a name that cannot be part of one."""
         return f"/{resource(model)}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
 
-    def patch(self, body: bytes, peek: Peek, model: str) -> bytes:
+    def patch(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
         """The caller's bytes with the target's model, where the body names one."""
         return passthrough.patch(body, peek, model)
 

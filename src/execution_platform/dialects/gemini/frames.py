@@ -9,27 +9,76 @@ events just end. Nothing here reads the JSON, it only finds where a text ends.
 import re
 from typing import Final
 
+from execution_platform import _json
 from execution_platform.dialects.sse import MAX_FRAME, FrameSplitter
 from execution_platform.exceptions import ErrorKind, ProtocolError
 
 _MARK: Final = re.compile(rb'["\\{}]')
 _QUOTE, _ESCAPE, _OPEN = b'"\\{'
 _BLANK: Final = b" \t\r\n"
+_ENDS: Final = (b"\r\n\r\n", b"\n\n")
+MAX_BARE: Final = 64 * 1024
+"""An error is not longer; what is, waits for its end."""
 _BETWEEN: Final = b" \t\r\n[],"
 _FIELDS: Final = (b"event:", b"id:", b"retry:", b":")
+
+
+class Events:
+    """Bytes of server-sent events → whole frames; what has not ended waits."""
+
+    __slots__ = ("_is_bare", "_splitter", "is_open")
+
+    def __init__(self) -> None:
+        self._splitter = FrameSplitter()
+        self.is_open = False
+        """A frame has begun and not ended."""
+        self._is_bare = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole frames so far. Raises `ProtocolError` on an endless one."""
+        if not self.is_open and data.endswith(_ENDS):
+            return data
+        begins = not self.is_open
+        whole = self._splitter.feed(data)
+        if begins or whole:
+            pending = self._splitter.pending
+            self.is_open = bool(pending)
+            self._is_bare = pending.lstrip(_BLANK).startswith(b"{")
+        return whole
+
+    def bare(self) -> bytes | None:
+        """The open frame where it is a whole JSON text without `data:`: nothing needs to end it."""
+        if not self.is_open or not self._is_bare:
+            return None
+        text = self.pending.strip(_BLANK)
+        if not text.endswith(b"}") or len(text) > MAX_BARE:
+            return None
+        try:
+            _json.loads(text)
+        except _json.JsonError:
+            return None
+        return text
+
+    @property
+    def pending(self) -> bytes:
+        """Bytes of the open frame."""
+        return self._splitter.pending
+
+    def drop(self) -> None:
+        """Forget the open frame."""
+        self._splitter = FrameSplitter()
+        self.is_open = self._is_bare = False
 
 
 class Payloads:
     """Bytes → JSON texts."""
 
-    __slots__ = ("_array", "_head", "_splitter", "_waits")
+    __slots__ = ("_array", "_events", "_head")
 
     def __init__(self) -> None:
         self._head: bytes | None = b""
-        self._splitter = FrameSplitter()
+        self._events = Events()
         self._array: ArraySplitter | None = None
-        self._waits = False
-        """A frame has begun and not ended."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The texts that `data` completes. Raises `ProtocolError` for what is no stream of this API."""
@@ -45,13 +94,18 @@ class Payloads:
                 self._array = ArraySplitter()
         if self._array is not None:
             return self._objects(self._array.feed(data))
-        if not self._waits:
+        events = self._events
+        if not events.is_open:
             found = _plain(data)
             if found is not None:
                 return found
-        whole = self._splitter.feed(data)
-        self._waits = not whole or bool(self._splitter.pending)
-        return texts_of(whole) if whole else []
+        whole = events.feed(data)
+        texts = texts_of(whole) if whole else []
+        bare = events.bare()
+        if bare is not None:
+            events.drop()
+            texts.append(bare)
+        return texts
 
     def _objects(self, texts: list[bytes]) -> list[bytes]:
         for text in texts:
@@ -61,13 +115,13 @@ class Payloads:
 
     def close(self) -> list[bytes]:
         """What the last frame says although nothing closed it."""
-        rest = self._head or self._splitter.pending
+        rest = self._head or self._events.pending
         return [] if self._array is not None or not rest.strip(_BLANK) else texts_of(rest)
 
 
 def _plain(data: bytes) -> list[bytes] | None:
     """The texts of a read that is nothing but whole one-line frames, as nearly every read is; else None."""
-    end = b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n"
+    end = _ENDS[0] if data.endswith(_ENDS[0]) else _ENDS[1]
     if not data.startswith(b"data: ") or not data.endswith(end):
         return None
     found: list[bytes] = []

@@ -109,7 +109,7 @@ def _segment(text: Text, start: int, end: int) -> Object:
     said = text.text[start:end]
     begin = len(text.text[:start].encode())
     segment: Object = {"startIndex": begin, "endIndex": begin + len(said.encode()), "text": said}
-    if text.place:
+    if text.place > 0:
         segment["partIndex"] = text.place
     return segment
 

@@ -7,7 +7,7 @@ from execution_platform import _json
 from execution_platform.dialects.base import Metered, Peek
 from execution_platform.dialects.gemini.errors import error_in_answer
 from execution_platform.dialects.gemini.finish import blocked, decode_finish
-from execution_platform.dialects.gemini.frames import ArraySplitter, texts_of
+from execution_platform.dialects.gemini.frames import ArraySplitter, Events, texts_of
 from execution_platform.dialects.gemini.response import text_member
 from execution_platform.dialects.gemini.usage import REPORT_EVERY, Meter, grounding_of
 from execution_platform.dialects.gemini.wire import (
@@ -20,7 +20,6 @@ from execution_platform.dialects.gemini.wire import (
     resource,
     whole,
 )
-from execution_platform.dialects.sse import FrameSplitter
 from execution_platform.dialects.take import Object, Taker
 from execution_platform.exceptions import InvalidRequest, ProtocolError
 from execution_platform.spi.response import Finish
@@ -127,17 +126,15 @@ class _Seen:
 class AnswerRelay:
     """`dialects.base.Relay` for this dialect, in either form of the stream."""
 
-    __slots__ = ("_array", "_head", "_is_array", "_report_at", "_seen", "_splitter", "_waiting", "_waits", "metered")
+    __slots__ = ("_array", "_events", "_head", "_is_array", "_report_at", "_seen", "_waiting", "metered")
 
     def __init__(self) -> None:
         self._seen = _Seen()
         self.metered: Metered = self._seen.metered
-        self._splitter = FrameSplitter()
+        self._events = Events()
         self._array = ArraySplitter()
         self._head: bytes | None = b""
         self._is_array = False
-        self._waits = False
-        """A frame has begun and not ended."""
         self._waiting = b""
         """The last read with a usage that has not been looked at: only the last report counts."""
         self._report_at = REPORT_EVERY
@@ -159,12 +156,13 @@ class AnswerRelay:
                 if text.startswith(b"{"):
                     self._look(text)
             return b"".join(texts)
-        whole = data
-        if self._waits or not data.endswith((b"\r\n\r\n", b"\n\n")):
-            whole = self._splitter.feed(data)
-            self._waits = not whole or bool(self._splitter.pending)
+        whole = self._events.feed(data)
         if whole:
             self._scan(whole)
+        bare = self._events.bare()
+        if bare is not None:
+            # It is held back with the open frame, so that the gateway may tell the error in its own words.
+            self._look(bare)
         return whole
 
     def _scan(self, whole: bytes) -> None:
@@ -202,7 +200,7 @@ class AnswerRelay:
         if self._is_array:
             return b""
         self._report()
-        rest = self._head or self._splitter.pending
+        rest = self._head or self._events.pending
         texts = texts_of(rest)
         try:
             wires = [answer_object(text) for text in texts]

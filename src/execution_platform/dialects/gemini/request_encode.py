@@ -229,8 +229,20 @@ class Contents:
             return
         if role == "user":
             written = self._in_order(written, message)
+        else:
+            self._sign_first_call(written)
         if written:
             self._join(role, written, results=message.role == "tool")
+
+    def _sign_first_call(self, written: list[Object]) -> None:
+        """Models that demand a signature on a turn's first call take a placeholder for calls of other models.
+
+        Source: ai.google.dev/gemini-api/docs/thought-signatures (2026-11).
+        """
+        placeholder = self.profile.extra.get("signature_placeholder")
+        calls = [wire for wire in written if "functionCall" in wire]
+        if isinstance(placeholder, str) and calls and not any("thoughtSignature" in wire for wire in calls):
+            calls[0]["thoughtSignature"] = placeholder
 
     def _content(self, message: Message, written: list[Object], role: str) -> Object:
         word = role if message.wire_role is None or not self.same else message.wire_role

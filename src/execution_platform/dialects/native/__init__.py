@@ -72,7 +72,7 @@ class NativeDialect:
         del model, stream
         return "/v1/chat"
 
-    def patch(self, body: bytes, peek: Peek, model: str) -> bytes:
+    def patch(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
         """The caller's bytes with the target's model."""
         del peek
         return _json.patch(body, {"model": model})

@@ -62,7 +62,9 @@ def decode_calls(taker: Taker, origin: Origin, make_id: MakeId, names: Mapping[s
         extra: Object = {LEGACY: legacy.rest} if legacy.rest else {}
         declared = (names or {}).get(name, name)
         calls.append(
-            ToolCallPart(make_id(len(calls), declared), declared, arguments, group=LEGACY, synthetic_id=True, extra=extra)
+            ToolCallPart(
+                make_id(len(calls), declared), declared, arguments, group=LEGACY, synthetic_id=True, extra=extra
+            )
         )
     return calls
 

@@ -43,7 +43,19 @@ from execution_platform.spi.parts import (
 
 CHOICE_MEMBERS = frozenset({"index", "delta", "finish_reason", "logprobs", "stop_reason", "message", "text"})
 _DELTA_MEMBERS = frozenset(
-    {"role", "content", "refusal", "tool_calls", LEGACY, "audio", "images", "annotations", "extra_content", DETAILS, *FIELDS}
+    {
+        "role",
+        "content",
+        "refusal",
+        "tool_calls",
+        LEGACY,
+        "audio",
+        "images",
+        "annotations",
+        "extra_content",
+        DETAILS,
+        *FIELDS,
+    }
 )
 
 _PLAIN = frozenset({"role", "content", "refusal", "tool_calls", DETAILS, *FIELDS})
@@ -299,7 +311,11 @@ class Choice:
 
     def _audio(self, audio: Object, out: list[Event]) -> None:
         audio_id, data, said = audio.get("id"), audio.get("data"), audio.get("transcript")
-        left = {name: value for name, value in audio.items() if name not in ("id", "data", "transcript") and value is not None}
+        left = {
+            name: value
+            for name, value in audio.items()
+            if name not in ("id", "data", "transcript") and value is not None
+        }
         if left:
             _gather(self._message, "audio", left, joins=True)
         if not any(isinstance(each, str) for each in (audio_id, data, said)):

@@ -84,7 +84,9 @@ class Embeddings:
         body: Object = {"model": request.model or "", "input": inputs[0] if len(inputs) == 1 else list(inputs)}
         put(body, dimensions=request.dimensions, encoding_format=request.encoding_format, user=request.user)
         losses = foreign_extra(request.extra, request.dialect, NAME)
-        losses += [Loss(name, "no slot in this API") for name in ("task", "title") if getattr(request, name) is not None]
+        losses += [
+            Loss(name, "no slot in this API") for name in ("task", "title") if getattr(request, name) is not None
+        ]
         if request.dialect == NAME:
             merged(body, request.extra)
         return Encoded(_json.dumps(body), tuple(losses))

@@ -189,7 +189,11 @@ def details_of(part: ThinkingPart, index: int, *, seals: bool = False) -> list[O
     token = None if signature is None else signature.value
     if signature is not None and seals and signature.origin.dialect != NAME:
         token = envelope.seal(signature, part.id)
-    is_data = part.redacted or bool(part.summary and not part.text) or (signature is not None and signature.kind == "encrypted")
+    is_data = (
+        part.redacted
+        or bool(part.summary and not part.text)
+        or (signature is not None and signature.kind == "encrypted")
+    )
     if part.text or (token is not None and not is_data):
         entry: Object = {"type": "reasoning.text", "text": part.text}
         put(entry, signature=None if is_data else token)

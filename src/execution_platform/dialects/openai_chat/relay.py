@@ -64,7 +64,10 @@ def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
     if peek.stream and usage and not peek.include_usage:
         given = members.get("stream_options")
         options = _json.loads(bytes(given)) if given is not None else None
-        changes["stream_options"] = {**(cast("Object", options) if isinstance(options, dict) else {}), "include_usage": True}
+        changes["stream_options"] = {
+            **(cast("Object", options) if isinstance(options, dict) else {}),
+            "include_usage": True,
+        }
     return _json.patch(body, changes, split=members)
 
 
@@ -133,7 +136,11 @@ class Reader:
             metered.error = errors.stream_error(chunk)
             return
         choices = chunk.get("choices")
-        wires = [cast("Object", each) for each in cast("list[object]", choices) if isinstance(each, dict)] if isinstance(choices, list) else []
+        wires = (
+            [cast("Object", each) for each in cast("list[object]", choices) if isinstance(each, dict)]
+            if isinstance(choices, list)
+            else []
+        )
         if not self._open or chunk.get("usage") is not None or "x_groq" in chunk:
             self._tally.see(chunk)
             metered.usage = self._tally.result()

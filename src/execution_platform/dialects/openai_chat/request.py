@@ -111,7 +111,12 @@ def _reasoning(taker: Taker, spelling: Object) -> Reasoning | None:
     if child is None:
         return None if effort is None else Reasoning(effort=effort)
     spelling["reasoning"] = "object"
-    effort, budget, excluded, enabled = child.str("effort"), child.int("max_tokens"), child.bool("exclude"), child.bool("enabled")
+    effort, budget, excluded, enabled = (
+        child.str("effort"),
+        child.int("max_tokens"),
+        child.bool("exclude"),
+        child.bool("enabled"),
+    )
     mode = None if enabled is None else "enabled" if enabled else "disabled"
     include = None if excluded is None else not excluded
     return Reasoning(effort=effort, budget_tokens=budget, include=include, mode=mode, extra=child.rest)
@@ -138,7 +143,9 @@ def _output(taker: Taker, spelling: Object) -> OutputFormat | None:
 def _json_schema(format_: Taker, base: OutputFormat) -> OutputFormat:
     inner = format_.child("json_schema")
     if inner is None:
-        raise InvalidRequest(f"{format_.at('json_schema')}: required member is missing", param=format_.at("json_schema"))
+        raise InvalidRequest(
+            f"{format_.at('json_schema')}: required member is missing", param=format_.at("json_schema")
+        )
     name, description = inner.str("name"), inner.str("description")
     schema, strict = inner.object("schema"), inner.bool("strict")
     format_.keep("json_schema", inner)
@@ -156,7 +163,11 @@ def _json_schema(format_: Taker, base: OutputFormat) -> OutputFormat:
 
 
 def _cache(taker: Taker) -> CachePolicy | None:
-    key, retention, options = taker.str("prompt_cache_key"), taker.str("prompt_cache_retention"), taker.child("prompt_cache_options")
+    key, retention, options = (
+        taker.str("prompt_cache_key"),
+        taker.str("prompt_cache_retention"),
+        taker.child("prompt_cache_options"),
+    )
     mode = ttl = None
     if options is not None:
         mode, ttl = options.str("mode"), options.str("ttl")

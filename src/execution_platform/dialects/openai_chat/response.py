@@ -116,11 +116,15 @@ def decode_choice(choice: Taker, upstream: Upstream, answer_id: str | None, at: 
     if signature is not None:
         parts = sign_last_text(parts, signature)
     parts += _refusal_and_media(taker, upstream)
-    calls = decode_calls(taker, upstream.origin, lambda n, name: synthetic_id(answer_id, at, n, name), upstream.tool_names)
+    calls = decode_calls(
+        taker, upstream.origin, lambda n, name: synthetic_id(answer_id, at, n, name), upstream.tool_names
+    )
     parts = _with_logprobs(choice, [*parts, *(_without_index(call) for call in calls)])
     word, matched = choice.str("finish_reason"), choice.any("stop_reason")
     if word is None:
-        raise InvalidRequest(f"{choice.at('finish_reason')}: required member is missing", param=choice.at("finish_reason"))
+        raise InvalidRequest(
+            f"{choice.at('finish_reason')}: required member is missing", param=choice.at("finish_reason")
+        )
     finish = decode_finish(word, has_calls=bool(calls), stop_reason=matched)
     extra = _said(choice.rest)
     if matched is not None and finish.stop_sequence is None:
@@ -163,7 +167,9 @@ def decode_content_list(items: list[object], path: str) -> list[Part]:
         wire = cast("Object", item) if isinstance(item, dict) else {}
         chunks = wire.get("thinking")
         if wire.get("type") == "thinking" and isinstance(chunks, list):
-            texts = [cast("Object", chunk).get("text") for chunk in cast("list[object]", chunks) if isinstance(chunk, dict)]
+            texts = [
+                cast("Object", chunk).get("text") for chunk in cast("list[object]", chunks) if isinstance(chunk, dict)
+            ]
             parts.append(ThinkingPart("".join(text for text in texts if isinstance(text, str))))
         else:
             parts.append(decode_part(cast("object", item), f"{path}[{index}]"))
@@ -247,7 +253,7 @@ def encode_response(response: ChatResponse, downstream: Downstream) -> Encoded:
     if same:
         merged(wire, response.extra)
     else:
-        losses += [Loss(name, "no slot in a chat completion") for name in response.extra]
+        losses += foreign_extra(response.extra, None, NAME)
     for name in ("safety", "grounding", "diagnostics"):
         if getattr(response, name) is not None:
             losses.append(Loss(name, "no slot in a chat completion"))
@@ -284,7 +290,7 @@ def _encode_output(output: Output, at: int, response: ChatResponse, losses: list
         cast("Object", audio).setdefault("expires_at", 0)
     if same:
         return choice
-    losses += [Loss(f"choices[{at}].{name}", "no slot in a chat completion") for name in output.extra]
+    losses += foreign_extra(output.extra, None, NAME, path=f"choices[{at}]")
     return choice
 
 
@@ -441,5 +447,3 @@ def image_object(part: MediaPart, source: Inline | Url, *, same: bool) -> Object
     if part.signature is not None:
         wire["extra_content"] = thought(answer_token(part.signature, part.id))
     return merged(wire, part.extra) if same else wire
-
-

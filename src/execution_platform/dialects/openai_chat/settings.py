@@ -76,7 +76,9 @@ def _stop(stop: Sequence[str], spelling: Mapping[str, object], body: Object, tar
 
 def _sampling(request: ChatRequest, body: Object, target: Target) -> None:
     profile = target.profile
-    thinks = request.reasoning is not None and request.reasoning.mode != "disabled" and request.reasoning.effort != "none"
+    thinks = (
+        request.reasoning is not None and request.reasoning.mode != "disabled" and request.reasoning.effort != "none"
+    )
     allowed: dict[str, bool] = {
         "temperature": profile.sampling and (profile.sampling_with_reasoning or not thinks),
         "top_p": profile.sampling and (profile.sampling_with_reasoning or not thinks),
@@ -104,7 +106,11 @@ def _reasoning(reasoning: Reasoning, spelling: Mapping[str, object], body: Objec
             wire: Object = {}
             include, mode = reasoning.include, reasoning.mode
             put(wire, effort=reasoning.effort, max_tokens=reasoning.budget_tokens)
-            put(wire, exclude=None if include is None else not include, enabled=None if mode is None else mode == "enabled")
+            put(
+                wire,
+                exclude=None if include is None else not include,
+                enabled=None if mode is None else mode == "enabled",
+            )
             body["reasoning"] = merged(wire, reasoning.extra)
         else:
             put(body, reasoning_effort=reasoning.effort)

@@ -25,7 +25,18 @@ from execution_platform.exceptions import ErrorKind, InvalidRequest, ProtocolErr
 from execution_platform.spi.assemble import explode
 from execution_platform.spi.events import Event, Failed, PartDelta, Raw, Started, TextDelta, UsageReported
 
-_TOP = ("id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation", "x_groq")
+_TOP = (
+    "id",
+    "object",
+    "created",
+    "model",
+    "choices",
+    "usage",
+    "service_tier",
+    "system_fingerprint",
+    "obfuscation",
+    "x_groq",
+)
 _MEMBERS = frozenset(_TOP)
 """Members of a chunk that are read; `obfuscation` is padding without meaning."""
 _JUST_TEXT = frozenset({"content"})
@@ -36,7 +47,19 @@ _loads = _json.loads
 class Decoder:
     """One stream's worth."""
 
-    __slots__ = ("_body", "_choices", "_ended", "_extra", "_has_begun", "_seen", "_sse", "_started", "_started_id", "_tally", "_upstream")
+    __slots__ = (
+        "_body",
+        "_choices",
+        "_ended",
+        "_extra",
+        "_has_begun",
+        "_seen",
+        "_sse",
+        "_started",
+        "_started_id",
+        "_tally",
+        "_upstream",
+    )
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -215,7 +238,9 @@ class Decoder:
 
 def _broken(why: str, payload: bytes) -> ProtocolError:
     return ProtocolError(
-        f"the provider's stream is not chat completion chunks: {why}", kind=ErrorKind.PROTOCOL, raw=payload[: errors.MAX_RAW]
+        f"the provider's stream is not chat completion chunks: {why}",
+        kind=ErrorKind.PROTOCOL,
+        raw=payload[: errors.MAX_RAW],
     )
 
 

@@ -46,7 +46,18 @@ _DONE = b"data: [DONE]\n\n"
 class Encoder:
     """One stream's worth."""
 
-    __slots__ = ("_base", "_downstream", "_ended", "_first", "_frames", "_losses", "_open", "_origin", "_usage", "_was_finished")
+    __slots__ = (
+        "_base",
+        "_downstream",
+        "_ended",
+        "_first",
+        "_frames",
+        "_losses",
+        "_open",
+        "_origin",
+        "_usage",
+        "_was_finished",
+    )
 
     def __init__(self, downstream: Downstream) -> None:
         self._downstream = downstream

@@ -62,7 +62,9 @@ def _decode_tool(taker: Taker) -> ToolDefinition:
     taker.keep(kind, inner)
     mark = taker.object("cache_control")
     ttl = None if mark is None else mark.get("ttl")
-    cache = None if mark is None else CacheMark(ttl=ttl if isinstance(ttl, str) else None, extra={"cache_control": mark})
+    cache = (
+        None if mark is None else CacheMark(ttl=ttl if isinstance(ttl, str) else None, extra={"cache_control": mark})
+    )
     return ToolDefinition(
         name,
         description,
