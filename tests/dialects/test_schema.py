@@ -57,7 +57,10 @@ def test_openapi_writes_references_out_and_cuts_recursion():
 
 
 def test_openapi_keeps_what_stands_beside_a_reference():
-    schema = {"properties": {"a": {"$ref": "#/definitions/A", "description": "mine"}}, "definitions": {"A": {"type": "string", "description": "its"}}}
+    schema = {
+        "properties": {"a": {"$ref": "#/definitions/A", "description": "mine"}},
+        "definitions": {"A": {"type": "string", "description": "its"}},
+    }
     assert openapi(schema).schema["properties"]["a"] == {"description": "mine", "type": "string"}
 
 
@@ -69,8 +72,13 @@ def test_a_reference_that_leads_nowhere_is_a_loss(reference):
 
 
 def test_references_that_multiply_stay_bounded():
-    levels = {f"L{n}": {"type": "object", "properties": {k: {"$ref": f"#/$defs/L{n + 1}"} for k in "abcdefgh"}} for n in range(20)}
-    fitted = openapi({"type": "object", "properties": {"x": {"$ref": "#/$defs/L0"}}, "$defs": {**levels, "L20": {"type": "string"}}})
+    levels = {
+        f"L{n}": {"type": "object", "properties": {k: {"$ref": f"#/$defs/L{n + 1}"} for k in "abcdefgh"}}
+        for n in range(20)
+    }
+    fitted = openapi(
+        {"type": "object", "properties": {"x": {"$ref": "#/$defs/L0"}}, "$defs": {**levels, "L20": {"type": "string"}}}
+    )
     assert len(json.dumps(fitted.schema)) < 1_000_000
     assert fitted.losses
 
@@ -108,16 +116,33 @@ def test_long_chains_of_references_do_not_exhaust_the_stack(flavor):
             {"anyOf": [{"type": "string", "description": "d"}, {"type": "number", "description": "d"}]},
         ),
         (
-            {"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}},
+            {
+                "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+                "type": "object",
+                "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            },
             {
                 "anyOf": [
-                    {"required": ["a"], "type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}},
-                    {"required": ["b"], "type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}},
+                    {
+                        "required": ["a"],
+                        "type": "object",
+                        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+                    },
+                    {
+                        "required": ["b"],
+                        "type": "object",
+                        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+                    },
                 ]
             },
         ),
         (
-            {"allOf": [{"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"a": {"minLength": 2}}}]},
+            {
+                "allOf": [
+                    {"properties": {"a": {"type": "string"}}, "required": ["a"]},
+                    {"properties": {"a": {"minLength": 2}}},
+                ]
+            },
             {"type": "object", "properties": {"a": {"type": "string", "minLength": 2}}, "required": ["a"]},
         ),
         ({"type": "null"}, {"type": "null"}),
@@ -133,7 +158,11 @@ def test_openapi_says_the_same_in_the_targets_words(given_schema, expected):
 @pytest.mark.parametrize(
     ("given_schema", "expected", "path"),
     [
-        ({"oneOf": [{"type": "string"}, {"type": "number"}]}, {"anyOf": [{"type": "string"}, {"type": "number"}]}, "oneOf"),
+        (
+            {"oneOf": [{"type": "string"}, {"type": "number"}]},
+            {"anyOf": [{"type": "string"}, {"type": "number"}]},
+            "oneOf",
+        ),
         ({"type": "object", "additionalProperties": False}, {"type": "object"}, "additionalProperties"),
         ({"type": "object", "patternProperties": {"a": {}}}, {"type": "object"}, "patternProperties"),
         ({"type": "string", "$comment": "c"}, {"type": "string"}, "$comment"),
@@ -144,7 +173,11 @@ def test_openapi_says_the_same_in_the_targets_words(given_schema, expected):
         ({"type": "boolean", "const": True}, {"type": "boolean"}, "const"),
         ({"type": "string", "enum": ["", "a"]}, {"type": "string", "enum": ["a"]}, "enum"),
         ({"type": "array"}, {"type": "array", "items": {"type": "string"}}, "items"),
-        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, {"type": "array", "items": {"type": "string"}}, "uniqueItems"),
+        (
+            {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+            {"type": "array", "items": {"type": "string"}},
+            "uniqueItems",
+        ),
         ({"type": "object", "properties": {}, "required": ["a"]}, {"type": "object", "properties": {}}, "required"),
         ({"type": "object", "required": ["a"], "properties": {}}, {"type": "object", "properties": {}}, "required"),
         ({"type": "object", "properties": {"n": False}}, {"type": "object", "properties": {}}, "properties.n"),
@@ -161,13 +194,19 @@ def test_openapi_names_what_it_leaves_out(given_schema, expected, path):
 
 def test_openapi_offers_plain_types_where_any_value_is_meant():
     fitted = openapi({"properties": {"x": {"description": "d"}}})
-    assert fitted.schema["properties"]["x"] == {"anyOf": [{"type": t, "description": "d"} for t in ("string", "number", "boolean")]}
+    assert fitted.schema["properties"]["x"] == {
+        "anyOf": [{"type": t, "description": "d"} for t in ("string", "number", "boolean")]
+    }
     assert lost(fitted) == ["p.properties.x"]
 
 
 def test_property_order_survives_every_flavor():
     names = ["zeta", "alpha", "mid", "beta"]
-    schema = {"type": "object", "required": ["mid"], "properties": {name: {"type": "string", "description": name} for name in names}}
+    schema = {
+        "type": "object",
+        "required": ["mid"],
+        "properties": {name: {"type": "string", "description": name} for name in names},
+    }
     for flavor in FLAVORS:
         fitted = fit(schema, flavor, path="p").schema
         assert list(fitted["properties"]) == names
@@ -175,9 +214,25 @@ def test_property_order_survives_every_flavor():
 
 
 def test_strict_closes_every_object_and_requires_every_property():
-    fitted = strict({"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "string"}}}, "c": {"type": "string"}}, "required": ["c"]})
-    inner = {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"], "additionalProperties": False}
-    assert fitted.schema == {"type": "object", "properties": {"a": inner, "c": {"type": "string"}}, "required": ["a", "c"], "additionalProperties": False}
+    fitted = strict(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "object", "properties": {"b": {"type": "string"}}}, "c": {"type": "string"}},
+            "required": ["c"],
+        }
+    )
+    inner = {
+        "type": "object",
+        "properties": {"b": {"type": "string"}},
+        "required": ["b"],
+        "additionalProperties": False,
+    }
+    assert fitted.schema == {
+        "type": "object",
+        "properties": {"a": inner, "c": {"type": "string"}},
+        "required": ["a", "c"],
+        "additionalProperties": False,
+    }
     assert lost(fitted) == ["p.properties.a.properties.b", "p.properties.a"]
 
 
@@ -195,8 +250,20 @@ def test_strict_keeps_references_and_writes_out_those_with_siblings():
 
 
 def test_strict_survives_recursion_beside_siblings():
-    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N", "description": "d"}}, "required": ["next"], "additionalProperties": False}
-    fitted = strict({"type": "object", "properties": {"n": {"$ref": "#/$defs/N", "title": "t"}}, "required": ["n"], "$defs": {"N": node}})
+    node = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/$defs/N", "description": "d"}},
+        "required": ["next"],
+        "additionalProperties": False,
+    }
+    fitted = strict(
+        {
+            "type": "object",
+            "properties": {"n": {"$ref": "#/$defs/N", "title": "t"}},
+            "required": ["n"],
+            "$defs": {"N": node},
+        }
+    )
     assert fitted.schema["properties"]["n"]["properties"]["next"] == {"$ref": "#/$defs/N"}
 
 
@@ -211,7 +278,11 @@ def test_strict_survives_recursion_beside_siblings():
         ({"type": "string", "nullable": True, "enum": ["a"]}, {"type": ["string", "null"], "enum": ["a", None]}, []),
         ({"oneOf": [{"type": "string"}]}, {"anyOf": [{"type": "string"}]}, ["oneOf"]),
         ({"allOf": [{"type": "string"}]}, {"type": "string"}, []),
-        ({"allOf": [{"type": "string"}, {"pattern": "a"}], "title": "t"}, {"title": "t", "type": "string", "pattern": "a"}, []),
+        (
+            {"allOf": [{"type": "string"}, {"pattern": "a"}], "title": "t"},
+            {"title": "t", "type": "string", "pattern": "a"},
+            [],
+        ),
         (
             {"type": "object", "additionalProperties": {"type": "string"}},
             {"type": "object", "additionalProperties": False, "properties": {}, "required": []},
@@ -246,7 +317,11 @@ def test_gemini_schemas_come_back_as_json_schema():
 
 
 def test_json_schema_passes_the_way_back_unchanged():
-    schema = {"type": "object", "properties": {"type": {"type": "string"}, "nullable": {"type": ["string", "null"]}}, "required": ["type"]}
+    schema = {
+        "type": "object",
+        "properties": {"type": {"type": "string"}, "nullable": {"type": ["string", "null"]}},
+        "required": ["type"],
+    }
     assert from_openapi(schema) == schema
 
 
@@ -254,12 +329,29 @@ def test_json_schema_passes_the_way_back_unchanged():
 
 _words = st.sampled_from(["a", "b", "c"])
 _scalars = st.one_of(
-    st.fixed_dictionaries({"type": st.just("string")}, optional={"minLength": st.integers(0, 2), "maxLength": st.integers(1, 3), "enum": st.lists(_words, min_size=1, unique=True), "description": _words}),
-    st.fixed_dictionaries({"type": st.just("integer")}, optional={"minimum": st.integers(-2, 2), "exclusiveMaximum": st.integers(0, 3), "const": st.integers(0, 2)}),
+    st.fixed_dictionaries(
+        {"type": st.just("string")},
+        optional={
+            "minLength": st.integers(0, 2),
+            "maxLength": st.integers(1, 3),
+            "enum": st.lists(_words, min_size=1, unique=True),
+            "description": _words,
+        },
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("integer")},
+        optional={"minimum": st.integers(-2, 2), "exclusiveMaximum": st.integers(0, 3), "const": st.integers(0, 2)},
+    ),
     st.fixed_dictionaries({"type": st.just("number")}, optional={"maximum": st.integers(-2, 2)}),
     st.fixed_dictionaries({"type": st.just("boolean")}),
     st.fixed_dictionaries({"type": st.just("null")}),
-    st.fixed_dictionaries({"type": st.lists(st.sampled_from(["string", "integer", "boolean", "null"]), min_size=1, unique=True)}, optional={"minimum": st.integers(0, 2), "enum": st.lists(st.one_of(_words, st.none()), min_size=1, unique=True)}),
+    st.fixed_dictionaries(
+        {"type": st.lists(st.sampled_from(["string", "integer", "boolean", "null"]), min_size=1, unique=True)},
+        optional={
+            "minimum": st.integers(0, 2),
+            "enum": st.lists(st.one_of(_words, st.none()), min_size=1, unique=True),
+        },
+    ),
     st.fixed_dictionaries({"const": _words}),
     st.just({"$ref": "#/$defs/D"}),
 )
@@ -282,7 +374,13 @@ schemas = st.recursive(_scalars, _nested, max_leaves=8).map(
     lambda schema: {"type": "object", "properties": {"x": schema}, "$defs": {"D": {"type": "string", "maxLength": 2}}}
 )
 values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-3, 4), st.sampled_from(["", "a", "b", "abc"]), st.floats(-3, 3).map(lambda n: round(n, 1))),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 4),
+        st.sampled_from(["", "a", "b", "abc"]),
+        st.floats(-3, 3).map(lambda n: round(n, 1)),
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_words, inner, max_size=3)),
     max_leaves=6,
 )
@@ -318,11 +416,40 @@ def test_fitting_twice_changes_nothing(flavor, schema):
 
 
 _json = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.sampled_from(["string", "object", "#", "#/properties/a", ""])),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.sampled_from(["string", "object", "#", "#/properties/a", ""]),
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["type", "properties", "required", "anyOf", "oneOf", "allOf", "$ref", "enum", "const", "items", "nullable", "minimum", "exclusiveMinimum", "minLength", "format", "additionalProperties", "$defs", "prefixItems", "default", "a"]),
+            st.sampled_from(
+                [
+                    "type",
+                    "properties",
+                    "required",
+                    "anyOf",
+                    "oneOf",
+                    "allOf",
+                    "$ref",
+                    "enum",
+                    "const",
+                    "items",
+                    "nullable",
+                    "minimum",
+                    "exclusiveMinimum",
+                    "minLength",
+                    "format",
+                    "additionalProperties",
+                    "$defs",
+                    "prefixItems",
+                    "default",
+                    "a",
+                ]
+            ),
             inner,
             max_size=5,
         ),
@@ -332,7 +459,11 @@ _json = st.recursive(
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
-@given(schema=st.dictionaries(st.sampled_from(["type", "properties", "anyOf", "allOf", "$ref", "items", "enum"]), _json, max_size=4))
+@given(
+    schema=st.dictionaries(
+        st.sampled_from(["type", "properties", "anyOf", "allOf", "$ref", "items", "enum"]), _json, max_size=4
+    )
+)
 @settings(max_examples=300, deadline=None)
 def test_no_schema_however_odd_raises(flavor, schema):
     json.dumps(fit(schema, flavor, path="p").schema)

@@ -11,7 +11,9 @@ from serving import MODELS, Served, serving, three_vendors
 
 OPENAI, ANTHROPIC, GEMINI = MODELS.values()
 GROQ = "groq/llama-3.3-70b-versatile"
-PERSONAS: dict[str, Any] = {"personas": {"dev": {"prefer": [ANTHROPIC, GROQ, OPENAI, "embedded"], "requires": ["vision"]}}}
+PERSONAS: dict[str, Any] = {
+    "personas": {"dev": {"prefer": [ANTHROPIC, GROQ, OPENAI, "embedded"], "requires": ["vision"]}}
+}
 HELLO = [{"role": "user", "content": "hello " * 400}]
 
 
@@ -159,7 +161,10 @@ def test_bodies_of_the_management_api_are_as_strict_as_those_of_the_llm_paths(
             yield data[at : at + 1000]
 
     async def run() -> None:
-        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, limits={"body": 20_000})) as gateway:
+        async with (
+            FakeUpstream() as upstream,
+            serving(tmp_path, three_vendors(upstream, limits={"body": 20_000})) as gateway,
+        ):
             got = await gateway.post("/v1/explain", data=data)
             assert got.status == (413 if len(data) > 20_000 else status), got.body
             assert got.json()["error"]["message"]

@@ -76,7 +76,9 @@ def test_every_refusal_tells_as_much(client: str, tmp_path: Path) -> None:
             assert got.header("x-request-id") == "mine-2"
             assert got.header("content-type") == "application/json"
             assert (got.header("request-id") == "mine-2") == (client == "anthropic")
-            unknown = await gateway.post(chat_body(client, "hi", "nobody/nothing")[0], body | {"model": "nobody/nothing"})
+            unknown = await gateway.post(
+                chat_body(client, "hi", "nobody/nothing")[0], body | {"model": "nobody/nothing"}
+            )
             assert {name.lower() for name in unknown.headers} >= ALWAYS - {"x-ep-attempts"}
 
     asyncio.run(run())
@@ -128,7 +130,9 @@ def test_a_listing_and_its_refusals_are_in_the_words_of_who_asks(
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("root", ["/openai/v1", "/openai", "/anthropic/v1", "/genai/v1", "/genai/v1beta", "/v1beta", "/v1"])
+@pytest.mark.parametrize(
+    "root", ["/openai/v1", "/openai", "/anthropic/v1", "/genai/v1", "/genai/v1beta", "/v1beta", "/v1"]
+)
 def test_listings_are_below_every_vendors_root(root: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
@@ -231,7 +235,10 @@ def test_a_name_inside_the_body_cannot_forge_the_loss_header(tmp_path: Path) -> 
     [
         Status(400, message="no"),
         Raw(json.dumps({"error": {"message": EVIL, "type": EVIL, "code": EVIL, "param": EVIL}}).encode(), status=400),
-        Raw(json.dumps({"type": "error", "error": {"type": EVIL, "message": EVIL}, "request_id": EVIL}).encode(), status=529),
+        Raw(
+            json.dumps({"type": "error", "error": {"type": EVIL, "message": EVIL}, "request_id": EVIL}).encode(),
+            status=529,
+        ),
         Raw(json.dumps({"error": {"code": 400, "status": EVIL, "message": EVIL}}).encode(), status=400),
     ],
     ids=["plain", "openai", "anthropic", "gemini"],

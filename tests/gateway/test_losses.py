@@ -120,7 +120,9 @@ def test_same_dialect_loses_nothing_even_under_strict(client: str, tmp_path: Pat
         async with FakeUpstream() as upstream:
             async with serving(tmp_path, three_vendors(upstream, loss_policy="strict")) as gateway:
                 path, body = chat_body(client, "hi", MODELS.get(client, MODELS["openai_chat"]))
-                got = await gateway.post(path, {**body, "metadata": {"user_id": "u"}} if client == "anthropic" else body)
+                got = await gateway.post(
+                    path, {**body, "metadata": {"user_id": "u"}} if client == "anthropic" else body
+                )
                 assert got.status == 200, got.body
                 assert got.header("x-ep-loss") is None
 

@@ -4,14 +4,12 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 import jsonschema_rs
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
-
 
 from serving import serving
 

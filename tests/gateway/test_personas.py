@@ -35,7 +35,9 @@ async def answered_by(gateway: Served, path: str, body: dict[str, Any], **header
 
 def test_a_persona_shows_its_chain_and_why_each_member_is_kept_or_dropped(tmp_path: Path) -> None:
     async def run() -> None:
-        personas = {"dev": {"prefer": [ANTHROPIC, "groq/llama-3.3-70b-versatile"], "requires": ["vision"], "system": "Be."}}
+        personas = {
+            "dev": {"prefer": [ANTHROPIC, "groq/llama-3.3-70b-versatile"], "requires": ["vision"], "system": "Be."}
+        }
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, personas=personas)) as gateway:
             shown = (await gateway.get("/v1/personas/dev")).json()
             assert shown["prefer"] == [ANTHROPIC, "groq/llama-3.3-70b-versatile"]

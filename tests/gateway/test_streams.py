@@ -38,7 +38,7 @@ def first_of(client: str) -> dict[str, Any]:
 def impatient(upstream: FakeUpstream, **changes: Any) -> dict[str, Any]:
     config = three_vendors(upstream, **changes)
     for provider in config["providers"].values():
-        provider["timeouts"] = {"first_token": 0.2, "idle": 0.4}
+        provider["timeouts"] = {"first_token": 0.8, "idle": 1.6}
     return config
 
 
@@ -285,7 +285,7 @@ def test_no_more_targets_are_tried_than_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_whole_answer_that_takes_too_long_is_504(client: str, target: str, tmp_path: Path) -> None:
     async def run() -> None:
-        environ = {"EP_TIMEOUT": "0.2"}
+        environ = {"EP_TIMEOUT": "0.8"}
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream), environ) as gateway:
             upstream.script(Script("late", gate=upstream.gate("never")))
             got = await gateway.post(*chat_body(client, "hi", MODELS[target]))

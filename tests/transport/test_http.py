@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, TimeoutError  # noqa: A004
+from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, TimeoutError
 from execution_platform.transport.http import HttpCall, HttpTransport, Reply
 from execution_platform.transport.timeouts import Timeouts
 

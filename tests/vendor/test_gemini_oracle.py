@@ -59,8 +59,15 @@ CORPUS = Path(__file__).parent.parent / "dialects" / "gemini" / "corpus"
 AWAY = Origin(dialect="anthropic", provider="anthropic")
 HOME = Origin(dialect="gemini", provider="gemini")
 DOWN = Downstream("m", "r1")
-USAGE = Usage(50, 20, cache_read_tokens=5, reasoning_tokens=9, tool_prompt_tokens=2, input_audio_tokens=3, output_audio_tokens=1)
-LOGPROB = {"token": "hi", "logprob": -0.5, "bytes": [104, 105], "top_logprobs": [{"token": "yo", "logprob": -2.0, "bytes": []}]}
+USAGE = Usage(
+    50, 20, cache_read_tokens=5, reasoning_tokens=9, tool_prompt_tokens=2, input_audio_tokens=3, output_audio_tokens=1
+)
+LOGPROB = {
+    "token": "hi",
+    "logprob": -0.5,
+    "bytes": [104, 105],
+    "top_logprobs": [{"token": "yo", "logprob": -2.0, "bytes": []}],
+}
 ANSWERS: dict[str, Sequence[Part]] = {
     "text": [TextPart("hi")],
     "cited": [TextPart("hi", citations=(Citation(kind="url", start=0, end=2, url="https://x.test", title="T"),))],
@@ -69,7 +76,9 @@ ANSWERS: dict[str, Sequence[Part]] = {
     "thinking": [
         ThinkingPart("hm", signature=Signature("ENC", AWAY)),
         ThinkingPart(redacted=True, signature=Signature("RED", AWAY, "redacted")),
-        ThinkingPart(summary=("a", "b"), signature=Signature("E", Origin(dialect="openai_responses"), "encrypted"), id="rs_1"),
+        ThinkingPart(
+            summary=("a", "b"), signature=Signature("E", Origin(dialect="openai_responses"), "encrypted"), id="rs_1"
+        ),
         TextPart("x", signature=Signature("QUJD", HOME, "thought")),
     ],
     "media": [MediaPart("image", Inline("image/png", "QUJD"))],
@@ -78,7 +87,9 @@ ANSWERS: dict[str, Sequence[Part]] = {
 
 
 def answer(parts: Sequence[Part], reason: FinishReason = FinishReason.STOP) -> ChatResponse:
-    return ChatResponse((Output(Message("assistant", parts), Finish(reason)),), origin=AWAY, usage=USAGE, model="claude", id="msg_1")
+    return ChatResponse(
+        (Output(Message("assistant", parts), Finish(reason)),), origin=AWAY, usage=USAGE, model="claude", id="msg_1"
+    )
 
 
 def dumped(value: Any) -> Any:
@@ -140,7 +151,9 @@ def test_the_sdk_streams_what_the_encoder_writes(name: str) -> None:
             assert dumped(types.GenerateContentResponse.model_validate(wire)) == wire
     chunks = list(replying(data, kind="text/event-stream").models.generate_content_stream(model="m", contents="x"))
     assert chunks[-1].usage_metadata.total_token_count == 70
-    assert "".join(chunk.text or "" for chunk in chunks) == "".join(p.text for p in ANSWERS[name] if isinstance(p, TextPart))
+    assert "".join(chunk.text or "" for chunk in chunks) == "".join(
+        p.text for p in ANSWERS[name] if isinstance(p, TextPart)
+    )
     calls = [call.name for chunk in chunks for call in chunk.function_calls or ()]
     assert calls == [part.name for part in ANSWERS[name] if isinstance(part, ToolCallPart)]
 
@@ -182,7 +195,11 @@ def test_the_sdk_raises_what_an_error_body_says(error: ExecutionPlatformError) -
     types.GoogleRpcStatus.model_validate({name: told[name] for name in ("code", "message", "details")})
     with pytest.raises(sdk_errors.APIError) as caught:
         replying(body, status=error.status).models.generate_content(model="m", contents="x")
-    assert (caught.value.code, caught.value.status, caught.value.message) == (error.status, told["status"], told["message"])
+    assert (caught.value.code, caught.value.status, caught.value.message) == (
+        error.status,
+        told["status"],
+        told["message"],
+    )
 
 
 def test_the_sdk_raises_what_an_error_in_a_stream_says() -> None:
@@ -196,7 +213,12 @@ def test_the_sdk_raises_what_an_error_in_a_stream_says() -> None:
 def test_listings_counts_and_vectors_parse() -> None:
     listing = DIALECT.encode_models([ModelEntry("a", display_name="A", context_window=9, max_output_tokens=3)])
     model = next(iter(replying(listing).models.list()))
-    assert (model.name, model.display_name, model.input_token_limit, model.output_token_limit) == ("models/a", "A", 9, 3)
+    assert (model.name, model.display_name, model.input_token_limit, model.output_token_limit) == (
+        "models/a",
+        "A",
+        9,
+        3,
+    )
     assert replying(DIALECT.count.encode_response(7)).models.count_tokens(model="m", contents="x").total_tokens == 7
     sent: list[bytes] = []
 
@@ -210,7 +232,13 @@ def test_listings_counts_and_vectors_parse() -> None:
     found = client(embed).models.embed_content(model="e", contents=["a", "b"], config=config)
     assert [entry.values for entry in found.embeddings] == [[0.5], [0.5]]
     asked = DIALECT.embeddings.decode_request(sent[0])
-    assert (asked.inputs, asked.task, asked.dimensions, asked.title, asked.extra) == (["a", "b"], "RETRIEVAL_QUERY", 8, "t", {})
+    assert (asked.inputs, asked.task, asked.dimensions, asked.title, asked.extra) == (
+        ["a", "b"],
+        "RETRIEVAL_QUERY",
+        8,
+        "t",
+        {},
+    )
 
 
 def spelled(value: Any) -> Any:
@@ -242,7 +270,9 @@ CONFIG = types.GenerateContentConfig(
     response_schema={"type": "OBJECT", "properties": {"a": {"type": "STRING", "nullable": True}}},
     safety_settings=[types.SafetySetting(category="HARM_CATEGORY_HARASSMENT", threshold="BLOCK_NONE")],
     tools=[weather, types.Tool(google_search=types.GoogleSearch())],
-    tool_config=types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode="ANY", allowed_function_names=["weather"])),
+    tool_config=types.ToolConfig(
+        function_calling_config=types.FunctionCallingConfig(mode="ANY", allowed_function_names=["weather"])
+    ),
     automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     labels={"team": "a"},
     cached_content="cachedContents/c",
@@ -253,12 +283,21 @@ CONFIG = types.GenerateContentConfig(
     store=False,
 )
 HISTORY = [
-    types.Content(role="user", parts=[types.Part(text="q"), types.Part.from_bytes(data=b"ABC", mime_type="image/png"), types.Part.from_uri(file_uri="gs://b/o", mime_type="image/png")]),
+    types.Content(
+        role="user",
+        parts=[
+            types.Part(text="q"),
+            types.Part.from_bytes(data=b"ABC", mime_type="image/png"),
+            types.Part.from_uri(file_uri="gs://b/o", mime_type="image/png"),
+        ],
+    ),
     types.Content(
         role="model",
         parts=[
             types.Part(text="hm", thought=True),
-            types.Part(function_call=types.FunctionCall(name="weather", args={"city": "Köln"}), thought_signature=b"sig"),
+            types.Part(
+                function_call=types.FunctionCall(name="weather", args={"city": "Köln"}), thought_signature=b"sig"
+            ),
             types.Part(executable_code=types.ExecutableCode(language="PYTHON", code="1")),
             types.Part(code_execution_result=types.CodeExecutionResult(outcome="OUTCOME_OK", output="1")),
         ],
@@ -268,7 +307,9 @@ HISTORY = [
 
 
 def test_what_the_sdk_sends_is_understood_without_leftovers_and_said_again() -> None:
-    path, sent = capture(lambda sdk: sdk.models.generate_content(model="gemini-2.5-flash", contents=HISTORY, config=CONFIG))
+    path, sent = capture(
+        lambda sdk: sdk.models.generate_content(model="gemini-2.5-flash", contents=HISTORY, config=CONFIG)
+    )
     assert path == f"/v1beta{DIALECT.chat_path('gemini-2.5-flash', stream=False)}" or path.endswith(":generateContent")
     request = DIALECT.decode_request(sent, model="gemini-2.5-flash", stream=False)
     assert request.extra == {}
@@ -302,14 +343,31 @@ REQUEST = ChatRequest(
         Message("tool", [ToolResultPart("c1", (TextPart("r"), MediaPart("image", Inline("image/png", "QUJD"))))]),
     ],
     "gemini-3-pro",
-    tools=[ToolDefinition("f", "d", json_schema={"type": "object", "properties": {"a": {"type": ["integer", "null"], "exclusiveMinimum": 1}, "b": {"oneOf": [{"type": "string"}, {"type": "array"}]}}})],
+    tools=[
+        ToolDefinition(
+            "f",
+            "d",
+            json_schema={
+                "type": "object",
+                "properties": {
+                    "a": {"type": ["integer", "null"], "exclusiveMinimum": 1},
+                    "b": {"oneOf": [{"type": "string"}, {"type": "array"}]},
+                },
+            },
+        )
+    ],
     tool_choice=ToolChoice("named", ("f",)),
     temperature=0.5,
     top_k=3,
     stop=["a"],
     n=2,
     reasoning=Reasoning(effort="high", include=True),
-    output=OutputFormat(kind="json_schema", schema={"type": "object", "properties": {"x": {"type": "string"}}}, modalities=("text",), audio={"voice": "Kore"}),
+    output=OutputFormat(
+        kind="json_schema",
+        schema={"type": "object", "properties": {"x": {"type": "string"}}},
+        modalities=("text",),
+        audio={"voice": "Kore"},
+    ),
     dialect="openai_chat",
 )
 PROFILES = [
@@ -353,7 +411,11 @@ def test_chats_of_the_sdk_run_through_the_dialect() -> None:
         seen.append(asked)
         events = explode(answer([ThinkingPart("hm", signature=Signature("S", AWAY)), TextPart(f"turn {len(seen)}")]))
         encoder = DIALECT.stream_encoder(DOWN)
-        return httpx2.Response(200, content=b"".join(encoder.send([event]) for event in events), headers={"content-type": "text/event-stream"})
+        return httpx2.Response(
+            200,
+            content=b"".join(encoder.send([event]) for event in events),
+            headers={"content-type": "text/event-stream"},
+        )
 
     chat = client(handler).chats.create(model="m")
     assert "".join(chunk.text or "" for chunk in chat.send_message_stream("one")) == "turn 1"

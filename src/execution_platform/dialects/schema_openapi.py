@@ -179,14 +179,20 @@ class _Here:
         if values is not None and len(kinds) > 1:
             kinds = [kind for kind in kinds if _of_kind(kind, values)]
         if not kinds:
-            return {"type": "null"} if nullable or "null" in names else self.any(schema)
+            if not nullable and "null" not in names:
+                return self.any(schema)
+            if not nullable:
+                self.walk.lose(self.path, "no value satisfies it; the target gets null")
+            return {"type": "null"}
         return _alternatives([self.typed(kind, schema, values) for kind in kinds], nullable=nullable)
 
     def any(self, schema: Schema) -> Schema:
         """A value of any type: the target demands one, so the plain ones are offered."""
         self.walk.lose(self.path, "a value of any type; the target gets text, number or boolean")
         self.walk.lose_all(self.path, [k for k in schema if k not in _SPOKEN and k not in _PLAIN], "no such keyword")
-        plain = {keyword: schema[keyword] for keyword in ("title", "description") if isinstance(schema.get(keyword), str)}
+        plain = {
+            keyword: schema[keyword] for keyword in ("title", "description") if isinstance(schema.get(keyword), str)
+        }
         return {"anyOf": [{"type": kind, **plain} for kind in ("string", "number", "boolean")]}
 
     def typed(self, kind: str, schema: Schema, values: list[object] | None) -> Schema:

@@ -46,8 +46,7 @@ def error_body(error: ExecutionPlatformError, dialect: Dialect, request_id: str,
         and _is_object(error.raw)
     ):
         return redactor.body(error.raw)
-    error.message = redactor.text(error.message)
-    return dialect.encode_error(error, request_id)
+    return redactor.body(dialect.encode_error(redactor.error(error), request_id))
 
 
 def _is_object(raw: bytes) -> bool:

@@ -6,6 +6,11 @@ because an upstream may echo a key that is not ours.
 
 import re
 from collections.abc import Iterable
+from typing import TypeVar
+
+from execution_platform.exceptions import ExecutionPlatformError, ProviderError
+
+Error = TypeVar("Error", bound=ExecutionPlatformError)
 
 _SHAPES = re.compile(
     rb"(?:sk-(?:ant-|proj-|ep-)?[A-Za-z0-9_-]{8,}|AIza[0-9A-Za-z_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}"
@@ -33,3 +38,12 @@ class Redactor:
     def text(self, text: str) -> str:
         """`text` without secrets."""
         return self.body(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+    def error(self, error: Error) -> Error:
+        """`error` itself, with the secrets taken out of every word of it that may be shown."""
+        error.message, error.code = self.text(error.message), self.text(error.code)
+        if error.param is not None:
+            error.param = self.text(error.param)
+        if isinstance(error, ProviderError) and error.request_id is not None:
+            error.request_id = self.text(error.request_id)
+        return error

@@ -161,24 +161,24 @@ async def _relay_head(reply: Reply, relay: Relay) -> tuple[bytes, AsyncIterator[
 async def _relay_rest(
     call: Call, reply: Reply, relay: Relay, held: bytes, chunks: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
-    outcome, metered = call.outcome, relay.metered
+    outcome, metered, clean = call.outcome, relay.metered, call.snapshot.redactor.body
     outcome.first_content = time.perf_counter()
     try:
         yield held
         async for data in chunks:
             out = relay.feed(data)
             if out:
-                yield out
+                yield out if metered.error is None else clean(out)
         tail = relay.close()
         if tail:
-            yield tail
+            yield tail if metered.error is None else clean(tail)
         if metered.error is not None:
             outcome.error = metered.error
         elif not metered.finished:
             raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
     except ExecutionPlatformError as error:
         outcome.error = error
-        yield call.dialect.error_frame(_shown(call, error), call.id)
+        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id)
     finally:
         reply.close()
 
@@ -243,13 +243,8 @@ async def _encode_rest(
         yield encoder.close()
     except ExecutionPlatformError as error:
         outcome.error = error
-        failed: list[Event] = [Failed(_shown(call, error))]
+        failed: list[Event] = [Failed(call.snapshot.redactor.error(error))]
         yield encoder.send(failed)
     finally:
         exchange.losses.extend(encoder.losses)
         await aclose(committed.rest)
-
-
-def _shown(call: Call, error: ExecutionPlatformError) -> ExecutionPlatformError:
-    error.message = call.snapshot.redactor.text(error.message)
-    return error

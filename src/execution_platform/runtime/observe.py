@@ -61,7 +61,7 @@ class Watch:
                 case Started():
                     metered.id, metered.model, metered.committed = event.id, event.model, True
                 case Failed():
-                    self._call.outcome.error = event.error
+                    self._call.outcome.error = self._call.snapshot.redactor.error(event.error)
                 case _:
                     pass
         return events

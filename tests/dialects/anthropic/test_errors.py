@@ -17,7 +17,7 @@ from execution_platform.exceptions import (
     RateLimitError,
     RequestTooLarge,
     RouterError,
-    TimeoutError,  # noqa: A004 - the published name
+    TimeoutError,
 )
 
 

@@ -50,8 +50,9 @@ def test_content_commits_and_only_the_terminator_finishes() -> None:
     relay.feed(START + frame({"type": "ping"}))
     assert not relay.metered.committed
     relay.feed(frame({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}))
-    assert relay.metered.committed
+    assert not relay.metered.committed
     relay.feed(DELTA)
+    assert relay.metered.committed
     assert relay.metered.error is None
     relay.feed(STOP)
     assert not relay.metered.finished
@@ -59,6 +60,13 @@ def test_content_commits_and_only_the_terminator_finishes() -> None:
     assert relay.metered.finished
     assert relay.metered.usage is not None
     assert (relay.metered.usage.input_tokens, relay.metered.usage.output_tokens) == (3, 2)
+
+
+def test_a_block_that_says_something_at_its_start_commits() -> None:
+    for block in ({"type": "tool_use", "id": "c", "name": "f", "input": {}}, {"type": "text", "text": "x"}):
+        relay = DIALECT.relay(DIALECT.peek(b"{}"))
+        relay.feed(START + frame({"type": "content_block_start", "index": 0, "content_block": block}))
+        assert relay.metered.committed
 
 
 def test_half_a_frame_is_held_back() -> None:

@@ -5,7 +5,18 @@ import json
 
 from hypothesis import strategies as st
 
-HARD = ["\n\nevent: error\ndata: {}\n\n", "\r\n\r\n", "\u2028", "data: {}", "\ufeff", "é🙂", "\x00", '"\\', "} ] {", '"error"']
+HARD = [
+    "\n\nevent: error\ndata: {}\n\n",
+    "\r\n\r\n",
+    "\u2028",
+    "data: {}",
+    "\ufeff",
+    "é🙂",
+    "\x00",
+    '"\\',
+    "} ] {",
+    '"error"',
+]
 text = st.one_of(st.text(max_size=12), st.sampled_from(HARD))
 some_text = text.filter(bool)
 words = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -26,11 +37,44 @@ def _object(required, optional=None):
 
 around = {"thoughtSignature": tokens, "partMetadata": objects, "futureMember": values}
 texts = _object({"text": text}, {**around, "thought": st.booleans()})
-blobs = _object({"data": st.sampled_from(["QUJD", "data:image/png;base64,QUJD"])}, {"mimeType": st.sampled_from(["image/png", "audio/wav", "video/mp4", "application/pdf", "x"]), "displayName": words, "xIn": values})
-inlines = _object({"inlineData": blobs}, {**around, "mediaResolution": _object({}, {"level": st.sampled_from(["MEDIA_RESOLUTION_LOW", "MEDIA_RESOLUTION_HIGH", "X"]), "numTokens": st.just(3)}), "videoMetadata": objects})
-files = _object({"fileData": _object({"fileUri": st.sampled_from(["gs://b/o", "files/a", "https://x.test/a.png", "https://youtu.be/x", ""])}, {"mimeType": st.just("image/png"), "displayName": words})}, around)
+blobs = _object(
+    {"data": st.sampled_from(["QUJD", "data:image/png;base64,QUJD"])},
+    {
+        "mimeType": st.sampled_from(["image/png", "audio/wav", "video/mp4", "application/pdf", "x"]),
+        "displayName": words,
+        "xIn": values,
+    },
+)
+inlines = _object(
+    {"inlineData": blobs},
+    {
+        **around,
+        "mediaResolution": _object(
+            {},
+            {"level": st.sampled_from(["MEDIA_RESOLUTION_LOW", "MEDIA_RESOLUTION_HIGH", "X"]), "numTokens": st.just(3)},
+        ),
+        "videoMetadata": objects,
+    },
+)
+files = _object(
+    {
+        "fileData": _object(
+            {"fileUri": st.sampled_from(["gs://b/o", "files/a", "https://x.test/a.png", "https://youtu.be/x", ""])},
+            {"mimeType": st.just("image/png"), "displayName": words},
+        )
+    },
+    around,
+)
 ids = st.sampled_from(["c1", "c2", "epc_x", ""])
-calls = _object({"functionCall": _object({"name": st.one_of(words, text)}, {"id": ids, "args": objects, "willContinue": st.just(False), "xCall": values})}, around)
+calls = _object(
+    {
+        "functionCall": _object(
+            {"name": st.one_of(words, text)},
+            {"id": ids, "args": objects, "willContinue": st.just(False), "xCall": values},
+        )
+    },
+    around,
+)
 results = _object(
     {
         "functionResponse": _object(
@@ -49,29 +93,78 @@ results = _object(
 )
 servers = st.one_of(
     _object({"executableCode": _object({"code": text}, {"language": st.just("PYTHON"), "id": words})}, around),
-    _object({"codeExecutionResult": _object({"outcome": st.sampled_from(["OUTCOME_OK", "OUTCOME_FAILED"])}, {"output": text, "id": words})}, around),
+    _object(
+        {
+            "codeExecutionResult": _object(
+                {"outcome": st.sampled_from(["OUTCOME_OK", "OUTCOME_FAILED"])}, {"output": text, "id": words}
+            )
+        },
+        around,
+    ),
     _object({"toolCall": _object({"toolType": words}, {"id": words, "args": objects})}, around),
     _object({"toolResponse": _object({"toolType": words}, {"id": words, "response": objects})}, around),
 )
-odd = st.one_of(_object({"futurePart": values}), _object({}), _object({"thoughtSignature": tokens}, {"thought": st.booleans()}))
+odd = st.one_of(
+    _object({"futurePart": values}), _object({}), _object({"thoughtSignature": tokens}, {"thought": st.booleans()})
+)
 model_parts = st.one_of(texts, inlines, calls, servers, odd)
 parts = st.one_of(texts, inlines, files, calls, results, servers, odd)
 contents = st.one_of(
-    _object({"parts": st.lists(parts, max_size=4)}, {"role": st.sampled_from(["user", "model", "function"]), "futureMember": values}),
+    _object(
+        {"parts": st.lists(parts, max_size=4)},
+        {"role": st.sampled_from(["user", "model", "function"]), "futureMember": values},
+    ),
     st.just({"role": "model"}),
 )
 schemas = st.recursive(
-    _object({"type": st.sampled_from(["STRING", "integer", "BOOLEAN", "NUMBER"])}, {"nullable": st.booleans(), "description": text, "enum": st.lists(words)}),
-    lambda inner: st.one_of(_object({"type": st.just("OBJECT"), "properties": st.dictionaries(words, inner, max_size=3)}, {"required": st.lists(words)}), _object({"type": st.just("ARRAY"), "items": inner})),
+    _object(
+        {"type": st.sampled_from(["STRING", "integer", "BOOLEAN", "NUMBER"])},
+        {"nullable": st.booleans(), "description": text, "enum": st.lists(words)},
+    ),
+    lambda inner: st.one_of(
+        _object(
+            {"type": st.just("OBJECT"), "properties": st.dictionaries(words, inner, max_size=3)},
+            {"required": st.lists(words)},
+        ),
+        _object({"type": st.just("ARRAY"), "items": inner}),
+    ),
     max_leaves=4,
 )
-declarations = _object({"name": words}, {"description": text, "parameters": schemas, "parametersJsonSchema": objects, "behavior": st.just("BLOCKING"), "futureMember": values})
+declarations = _object(
+    {"name": words},
+    {
+        "description": text,
+        "parameters": schemas,
+        "parametersJsonSchema": objects,
+        "behavior": st.just("BLOCKING"),
+        "futureMember": values,
+    },
+)
 tools = st.lists(
-    st.one_of(_object({"functionDeclarations": st.lists(declarations, min_size=1, max_size=3)}, {"googleSearch": objects}), _object({"codeExecution": objects}), _object({"urlContext": objects, "futureTool": objects})),
+    st.one_of(
+        _object({"functionDeclarations": st.lists(declarations, min_size=1, max_size=3)}, {"googleSearch": objects}),
+        _object({"codeExecution": objects}),
+        _object({"urlContext": objects, "futureTool": objects}),
+    ),
     max_size=3,
 )
-modes = _object({}, {"mode": st.sampled_from(["AUTO", "ANY", "NONE", "VALIDATED", "NEW"]), "allowedFunctionNames": st.lists(words, max_size=3), "streamFunctionCallArguments": st.booleans()})
-thinking = _object({}, {"includeThoughts": st.booleans(), "thinkingBudget": st.integers(-1, 100), "thinkingLevel": st.sampled_from(["LOW", "high", "THINKING_LEVEL_UNSPECIFIED"]), "futureKnob": values})
+modes = _object(
+    {},
+    {
+        "mode": st.sampled_from(["AUTO", "ANY", "NONE", "VALIDATED", "NEW"]),
+        "allowedFunctionNames": st.lists(words, max_size=3),
+        "streamFunctionCallArguments": st.booleans(),
+    },
+)
+thinking = _object(
+    {},
+    {
+        "includeThoughts": st.booleans(),
+        "thinkingBudget": st.integers(-1, 100),
+        "thinkingLevel": st.sampled_from(["LOW", "high", "THINKING_LEVEL_UNSPECIFIED"]),
+        "futureKnob": values,
+    },
+)
 small = st.integers(0, 9)
 config = _object(
     {},
@@ -101,7 +194,9 @@ config = _object(
 requests = _object(
     {"contents": st.lists(contents, max_size=4)},
     {
-        "systemInstruction": _object({"parts": st.lists(texts, max_size=2)}, {"role": st.sampled_from(["user", "system", "model"])}),
+        "systemInstruction": _object(
+            {"parts": st.lists(texts, max_size=2)}, {"role": st.sampled_from(["user", "system", "model"])}
+        ),
         "tools": tools,
         "toolConfig": _object({}, {"functionCallingConfig": modes, "retrievalConfig": objects}),
         "generationConfig": config,
@@ -115,7 +210,9 @@ requests = _object(
 )
 
 counts = st.integers(0, 10**6)
-modalities = st.lists(_object({"modality": st.sampled_from(["TEXT", "AUDIO", "IMAGE"])}, {"tokenCount": counts}), max_size=3)
+modalities = st.lists(
+    _object({"modality": st.sampled_from(["TEXT", "AUDIO", "IMAGE"])}, {"tokenCount": counts}), max_size=3
+)
 usages = _object(
     {"promptTokenCount": counts},
     {
@@ -130,7 +227,12 @@ usages = _object(
     },
 )
 reasons = st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY", "OTHER", "MALFORMED_FUNCTION_CALL", "NEW"])
-beside = {"safetyRatings": st.lists(objects, max_size=1), "avgLogprobs": st.floats(-9, 0), "futureMember": values, "finishMessage": text}
+beside = {
+    "safetyRatings": st.lists(objects, max_size=1),
+    "avgLogprobs": st.floats(-9, 0),
+    "futureMember": values,
+    "finishMessage": text,
+}
 
 
 @st.composite

@@ -71,7 +71,6 @@ def told_response(data: bytes) -> list[str]:
         return [f"{type(error).__name__} {error.kind}: {error.message}"]
 
 
-
 class _Names:
     """Synthetic ids by the order in which they appear."""
 

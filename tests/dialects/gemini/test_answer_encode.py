@@ -7,7 +7,7 @@ import pytest
 from dialects.gemini.telling import decode_stream, encode_stream
 from execution_platform.dialects.base import Downstream, Upstream
 from execution_platform.dialects.gemini import DIALECT, ENVELOPE_MARK
-from execution_platform.exceptions import ErrorKind, InvalidRequest, ProviderError
+from execution_platform.exceptions import ErrorKind, ProviderError
 from execution_platform.spi import (
     ChatResponse,
     Citation,
@@ -75,14 +75,24 @@ def streamed(response):
     encoder = DIALECT.stream_encoder(DOWN)
     data = encoder.send(explode(response)) + encoder.close()
     chunks = [json.loads(frame[6:]) for frame in data.split(b"\n\n") if frame]
-    return chunks, [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"] if part != {"text": ""}]
+    return chunks, [
+        part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"] if part != {"text": ""}
+    ]
 
 
 def test_an_answer_has_the_vendors_shape():
-    wire, losses = encode(answer(TextPart("hi"), usage=Usage(12, 7, reasoning_tokens=3, cache_read_tokens=5), id="msg_1", model="claude"))
+    wire, losses = encode(
+        answer(TextPart("hi"), usage=Usage(12, 7, reasoning_tokens=3, cache_read_tokens=5), id="msg_1", model="claude")
+    )
     assert wire == {
         "candidates": [{"content": {"parts": [{"text": "hi"}], "role": "model"}, "finishReason": "STOP", "index": 0}],
-        "usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 4, "thoughtsTokenCount": 3, "cachedContentTokenCount": 5, "totalTokenCount": 19},
+        "usageMetadata": {
+            "promptTokenCount": 12,
+            "candidatesTokenCount": 4,
+            "thoughtsTokenCount": 3,
+            "cachedContentTokenCount": 5,
+            "totalTokenCount": 19,
+        },
         "modelVersion": "claude",
         "responseId": "msg_1",
     }
@@ -139,7 +149,11 @@ def test_every_end_has_a_word(reason, word):
 
 
 def test_calls_come_whole_with_the_ids_the_client_may_use():
-    calls = [ToolCallPart("toolu_1", "f", '{"b":1,"a":2}'), ToolCallPart("epc_2", "g", "", synthetic_id=True), ToolCallPart("c3", "h", "oops")]
+    calls = [
+        ToolCallPart("toolu_1", "f", '{"b":1,"a":2}'),
+        ToolCallPart("epc_2", "g", "", synthetic_id=True),
+        ToolCallPart("c3", "h", "oops"),
+    ]
     wires, losses = parts_of(TextPart("a"), *calls)
     assert wires == [
         {"text": "a"},
@@ -158,13 +172,17 @@ def test_tokens_of_other_providers_travel_in_base64_that_clients_can_decode():
     assert [wire["thoughtSignature"].encode().startswith(ENVELOPE_MARK) for wire in wires] == [True, True]
     assert wires[0]["text"] == "hm"
     assert wires[1] == {"text": "", "thought": True, "thoughtSignature": wires[1]["thoughtSignature"]}
-    back = DIALECT.decode_request(json.dumps({"contents": [{"role": "model", "parts": wires}]}).encode()).messages[0].parts
+    back = (
+        DIALECT.decode_request(json.dumps({"contents": [{"role": "model", "parts": wires}]}).encode()).messages[0].parts
+    )
     assert back == (thought, ThinkingPart(redacted=True, signature=Signature("blob", AWAY, "redacted")))
 
 
 def test_a_streamed_thought_comes_back_whole_from_a_client_that_collects_chunks():
     thought = ThinkingPart("hm mm", signature=Signature("secret", AWAY), id="rs_1")
-    summary = ThinkingPart(summary=("one", "two"), signature=Signature("enc", Origin(dialect="openai_responses"), "encrypted"), id="rs_2")
+    summary = ThinkingPart(
+        summary=("one", "two"), signature=Signature("enc", Origin(dialect="openai_responses"), "encrypted"), id="rs_2"
+    )
     events = [
         Started(origin=AWAY),
         PartStarted(0, ThinkingPart("", id="rs_1")),
@@ -183,7 +201,9 @@ def test_a_streamed_thought_comes_back_whole_from_a_client_that_collects_chunks(
     ]
     chunks = [json.loads(frame[6:]) for frame in encode_stream(events).split(b"\n\n") if frame]
     parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
-    back = DIALECT.decode_request(json.dumps({"contents": [{"role": "model", "parts": parts}]}).encode()).messages[0].parts
+    back = (
+        DIALECT.decode_request(json.dumps({"contents": [{"role": "model", "parts": parts}]}).encode()).messages[0].parts
+    )
     assert back[0] == thought
     assert back[1].summary == ("one\n\ntwo",)
     assert back[1].signature == summary.signature
@@ -226,10 +246,19 @@ def test_media_and_summaries_of_an_answer_take_the_wires_form():
 
 def test_sources_become_grounding_in_bytes():
     text = "Zoë says hi"
-    cited = TextPart(text, citations=(Citation(kind="url", start=4, end=8, url="https://a.test", title="A"), Citation(kind="url", url="https://b.test"), Citation(kind="page", cited_text="p")))
+    cited = TextPart(
+        text,
+        citations=(
+            Citation(kind="url", start=4, end=8, url="https://a.test", title="A"),
+            Citation(kind="url", url="https://b.test"),
+            Citation(kind="page", cited_text="p"),
+        ),
+    )
     expected = {
         "groundingChunks": [{"web": {"uri": "https://a.test", "title": "A"}}, {"web": {"uri": "https://b.test"}}],
-        "groundingSupports": [{"segment": {"startIndex": 5, "endIndex": 9, "text": "says"}, "groundingChunkIndices": [0]}],
+        "groundingSupports": [
+            {"segment": {"startIndex": 5, "endIndex": 9, "text": "says"}, "groundingChunkIndices": [0]}
+        ],
     }
     wire, losses = encode(answer(cited))
     assert wire["candidates"][0]["groundingMetadata"] == expected
@@ -241,7 +270,11 @@ def test_sources_become_grounding_in_bytes():
 
 
 def test_a_source_names_the_part_it_belongs_to():
-    parts = [TextPart("same"), ToolCallPart("c", "f"), TextPart("same", citations=(Citation(kind="url", start=0, end=4, url="https://a.test"),))]
+    parts = [
+        TextPart("same"),
+        ToolCallPart("c", "f"),
+        TextPart("same", citations=(Citation(kind="url", start=0, end=4, url="https://a.test"),)),
+    ]
     wire, _ = encode(answer(*parts))
     assert wire["candidates"][0]["groundingMetadata"]["groundingSupports"][0]["segment"]["partIndex"] == 2
     back = DIALECT.decode_response(json.dumps(wire).encode(), Upstream(HOME)).message.parts
@@ -249,23 +282,44 @@ def test_a_source_names_the_part_it_belongs_to():
 
 
 def test_log_probabilities_take_the_wires_form():
-    entry = {"token": "hi", "logprob": -0.5, "bytes": [104, 105], "top_logprobs": [{"token": "yo", "logprob": -2, "bytes": [121, 111]}]}
-    expected = {"chosenCandidates": [{"token": "hi", "logProbability": -0.5}], "topCandidates": [{"candidates": [{"token": "yo", "logProbability": -2}]}]}
+    entry = {
+        "token": "hi",
+        "logprob": -0.5,
+        "bytes": [104, 105],
+        "top_logprobs": [{"token": "yo", "logprob": -2, "bytes": [121, 111]}],
+    }
+    expected = {
+        "chosenCandidates": [{"token": "hi", "logProbability": -0.5}],
+        "topCandidates": [{"candidates": [{"token": "yo", "logProbability": -2}]}],
+    }
     response = answer(TextPart("hi", logprobs=[entry]))
     assert encode(response)[0]["candidates"][0]["logprobsResult"] == expected
     chunks, _ = streamed(response)
-    assert chunks[0]["candidates"][0] == {"content": {"parts": [{"text": "hi"}], "role": "model"}, "index": 0, "logprobsResult": expected}
+    assert chunks[0]["candidates"][0] == {
+        "content": {"parts": [{"text": "hi"}], "role": "model"},
+        "index": 0,
+        "logprobsResult": expected,
+    }
     assert accumulate(decode_stream(encode_stream(explode(response)))).message.parts[0].logprobs == [entry]
 
 
 def test_log_probabilities_without_text_beside_them_are_not_lost():
-    events = [Started(origin=AWAY), PartStarted(0, TextPart("")), PartDelta(0, LogprobsDelta([{"token": "a", "logprob": -1}])), PartDelta(0, TextDelta("a")), PartFinished(0), Finished(STOP)]
+    events = [
+        Started(origin=AWAY),
+        PartStarted(0, TextPart("")),
+        PartDelta(0, LogprobsDelta([{"token": "a", "logprob": -1}])),
+        PartDelta(0, TextDelta("a")),
+        PartFinished(0),
+        Finished(STOP),
+    ]
     chunks = [json.loads(frame[6:]) for frame in encode_stream(events).split(b"\n\n") if frame]
     assert chunks[0]["candidates"][0]["logprobsResult"]["chosenCandidates"] == [{"token": "a", "logProbability": -1}]
 
 
 def test_what_has_no_place_in_an_answer_is_told():
-    response = answer(TextPart("x"), finish=Finish(FinishReason.STOP_SEQUENCE, "stop_sequence", "END"), service_tier="flex")
+    response = answer(
+        TextPart("x"), finish=Finish(FinishReason.STOP_SEQUENCE, "stop_sequence", "END"), service_tier="flex"
+    )
     assert encode(response)[1] == ["knob candidates[0].stop_sequence", "knob service_tier"]
     encoder = DIALECT.stream_encoder(DOWN)
     encoder.send(explode(response))
@@ -275,7 +329,10 @@ def test_what_has_no_place_in_an_answer_is_told():
 def test_several_outputs_are_several_candidates():
     outputs = tuple(Output(Message("assistant", word), STOP) for word in ("a", "b"))
     wire, _ = encode(ChatResponse(outputs, origin=AWAY))
-    assert [(c["index"], c["content"]["parts"]) for c in wire["candidates"]] == [(0, [{"text": "a"}]), (1, [{"text": "b"}])]
+    assert [(c["index"], c["content"]["parts"]) for c in wire["candidates"]] == [
+        (0, [{"text": "a"}]),
+        (1, [{"text": "b"}]),
+    ]
     again = accumulate(decode_stream(encode_stream(explode(ChatResponse(outputs, origin=AWAY)))))
     assert [output.message.text for output in again.outputs] == ["a", "b"]
 
@@ -284,11 +341,26 @@ def test_several_outputs_are_several_candidates():
 
 
 def test_each_piece_of_text_is_a_chunk_and_the_last_has_the_end():
-    events = [Started("id", "m", AWAY), PartStarted(0, TextPart("")), PartDelta(0, TextDelta("a")), PartDelta(0, TextDelta("ü\n")), PartFinished(0), UsageReported(Usage(1, 2)), Finished(STOP)]
+    events = [
+        Started("id", "m", AWAY),
+        PartStarted(0, TextPart("")),
+        PartDelta(0, TextDelta("a")),
+        PartDelta(0, TextDelta("ü\n")),
+        PartFinished(0),
+        UsageReported(Usage(1, 2)),
+        Finished(STOP),
+    ]
     about = {"modelVersion": "m", "responseId": "id"}
     chunks = [json.loads(frame.removeprefix(b"data: ")) for frame in encode_stream(events).split(b"\n\n") if frame]
-    said = [{"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}], **about} for text in ("a", "ü\n")]
-    end = {"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": "STOP", "index": 0}], "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3}, **about}
+    said = [
+        {"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}], **about}
+        for text in ("a", "ü\n")
+    ]
+    end = {
+        "candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3},
+        **about,
+    }
     assert chunks == [*said, end]
     assert json.loads(encode_stream(events, Downstream("m", "x", sse=False))) == [*said, end]
 
@@ -322,7 +394,9 @@ def test_deltas_of_every_kind_arrive():
         Finished(STOP),
     ]
     chunks = [json.loads(frame[6:]) for frame in encode_stream(events).split(b"\n\n") if frame]
-    parts = [part for chunk in chunks for candidate in chunk.get("candidates", ()) for part in candidate["content"]["parts"]]
+    parts = [
+        part for chunk in chunks for candidate in chunk.get("candidates", ()) for part in candidate["content"]["parts"]
+    ]
     assert parts == [
         {"text": "given "},
         {"text": "no"},
@@ -352,81 +426,15 @@ def test_a_failure_ends_the_stream_in_its_form(sse, begun):
 
 
 def test_a_blocked_prompt_is_told_to_a_client_of_the_same_dialect():
-    body = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 1}, "modelVersion": "m", "responseId": "r"}
+    body = {
+        "promptFeedback": {"blockReason": "SAFETY"},
+        "usageMetadata": {"promptTokenCount": 1},
+        "modelVersion": "m",
+        "responseId": "r",
+    }
     response = DIALECT.decode_response(json.dumps(body).encode(), Upstream(HOME))
     assert json.loads(encode_stream(explode(response))[6:]) == body
 
 
 def test_the_heartbeat_is_a_blank_line_to_readers_of_either_form():
     assert DIALECT.heartbeat == b"\n"
-
-
-# Names of tools
-
-
-def test_names_that_were_changed_for_the_target_come_back_declared():
-    body = {"candidates": [{"content": {"role": "model", "parts": [{"functionCall": {"name": "a_b_1", "args": {}}}]}, "finishReason": "STOP"}]}
-    upstream = Upstream(HOME, {"a_b_1": "a/b"})
-    assert DIALECT.decode_response(json.dumps(body).encode(), upstream).tool_calls[0].name == "a/b"
-    decoder = DIALECT.stream_decoder(upstream)
-    events = decoder.feed(b"data: " + json.dumps(body).encode() + b"\n\n") + decoder.close()
-    assert accumulate(events).tool_calls[0].name == "a/b"
-
-
-def test_a_signature_of_an_answer_knows_its_whole_origin():
-    origin = Origin(dialect="gemini", provider="vertex", deployment="eu", model="m")
-    body = {"candidates": [{"content": {"role": "model", "parts": [{"text": "x", "thoughtSignature": "QQ=="}]}, "finishReason": "STOP"}]}
-    response = DIALECT.decode_response(json.dumps(body).encode(), Upstream(origin))
-    assert response.message.parts[0].signature == Signature("QQ==", origin, "thought")
-
-
-def test_synthetic_ids_differ_between_calls_and_answers_and_repeat_for_the_same():
-    def ids(response_id):
-        call = {"functionCall": {"name": "f", "args": {}}}
-        body = {"responseId": response_id, "candidates": [{"content": {"parts": [call, call]}, "finishReason": "STOP"}]}
-        return [c.call_id for c in DIALECT.decode_response(json.dumps(body).encode(), Upstream(HOME)).tool_calls]
-
-    assert len({*ids("a"), *ids("b")}) == 4
-    assert ids("a") == ids("a")
-
-
-def test_a_cut_stream_has_told_its_usage_on_the_way():
-    chunk = {"candidates": [{"content": {"parts": [{"text": "x"}]}}], "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1}}
-    events = DIALECT.stream_decoder(Upstream(HOME)).feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-    assert UsageReported(Usage(7, 1), final=False) in events
-
-
-@pytest.mark.parametrize("path", ["$", "city", "$.a[x]", "$.a[0].b[9999]", "$[0]"])
-def test_partial_arguments_at_impossible_places_are_refused(path):
-    part = {"functionCall": {"name": "f", "partialArgs": [{"jsonPath": path, "stringValue": "x"}]}}
-    chunk = {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}
-    data = b"data: " + json.dumps(chunk).encode() + b"\n\n"
-    with pytest.raises(ProviderError, match="partial argument"):
-        decode_stream(data)
-
-
-# Paths
-
-
-@pytest.mark.parametrize(
-    ("model", "path"),
-    [
-        ("gemini-2.5-flash", "/models/gemini-2.5-flash"),
-        ("models/gemini-2.5-flash", "/models/gemini-2.5-flash"),
-        ("tunedModels/mine", "/tunedModels/mine"),
-        ("publishers/google/models/x@001", "/publishers/google/models/x@001"),
-        ("org/model", "/models/org/model"),
-    ],
-)
-def test_paths_name_the_model(model, path):
-    assert DIALECT.chat_path(model, stream=False) == f"{path}:generateContent"
-    assert DIALECT.chat_path(model, stream=True) == f"{path}:streamGenerateContent?alt=sse"
-    assert DIALECT.embeddings.path(model) == f"{path}:batchEmbedContents"
-    assert DIALECT.count.path(model) == f"{path}:countTokens"
-
-
-@pytest.mark.parametrize("model", ["", "a b", "a?b", "a#b", "../x", "a/../b", "a//b", "/a", "a/", "a%2e", "a\n", "ü", "./a", "models/", "a&b"])
-def test_names_that_could_lead_elsewhere_are_refused(model):
-    with pytest.raises(InvalidRequest, match="cannot be part of a path") as caught:
-        DIALECT.chat_path(model, stream=False)
-    assert caught.value.param == "model"

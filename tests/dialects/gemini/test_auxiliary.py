@@ -29,8 +29,19 @@ def single(text, **settings):
 
 
 def test_one_text_to_embed():
-    request = EMBED.decode_request(body({"content": content("a", "b"), "taskType": "RETRIEVAL_DOCUMENT", "title": "t", "outputDimensionality": 8}), model="models/e")
-    assert request == EmbeddingsRequest(["a\nb"], "e", dimensions=8, task="RETRIEVAL_DOCUMENT", title="t", dialect="gemini", extra={"embedContent": None})
+    request = EMBED.decode_request(
+        body({"content": content("a", "b"), "taskType": "RETRIEVAL_DOCUMENT", "title": "t", "outputDimensionality": 8}),
+        model="models/e",
+    )
+    assert request == EmbeddingsRequest(
+        ["a\nb"],
+        "e",
+        dimensions=8,
+        task="RETRIEVAL_DOCUMENT",
+        title="t",
+        dialect="gemini",
+        extra={"embedContent": None},
+    )
     answer = EMBED.encode_response(EmbeddingsResponse([[0.5, 1]], usage=Usage(3)), request)
     assert json.loads(answer) == {"embedding": {"values": [0.5, 1]}, "usageMetadata": {"promptTokenCount": 3}}
 
@@ -38,11 +49,16 @@ def test_one_text_to_embed():
 def test_many_texts_to_embed():
     request = EMBED.decode_request(body({"requests": [single("a", taskType="X"), single("b", taskType="X")]}))
     assert (request.inputs, request.model, request.task, request.extra) == (["a", "b"], "e", "X", {})
-    assert json.loads(EMBED.encode_response(EmbeddingsResponse([[1], [2]]), request)) == {"embeddings": [{"values": [1]}, {"values": [2]}]}
+    assert json.loads(EMBED.encode_response(EmbeddingsResponse([[1], [2]]), request)) == {
+        "embeddings": [{"values": [1]}, {"values": [2]}]
+    }
 
 
 def test_settings_of_each_text_survive_for_the_same_dialect():
-    given = [single("a", title="A", x=1), {"model": "models/e", "content": content("b"), "embedContentConfig": {"title": "B", "outputDimensionality": 4}}]
+    given = [
+        single("a", title="A", x=1),
+        {"model": "models/e", "content": content("b"), "embedContentConfig": {"title": "B", "outputDimensionality": 4}},
+    ]
     request = EMBED.decode_request(body({"requests": given}))
     assert request.title is None
     sent = json.loads(EMBED.encode_request(request).body)["requests"]
@@ -50,7 +66,9 @@ def test_settings_of_each_text_survive_for_the_same_dialect():
 
 
 def test_texts_of_other_dialects_are_sent_as_a_batch():
-    request = EmbeddingsRequest(["a", "b"], "e", dimensions=4, task="T", title="t", user="u", dialect="openai_chat", extra={"x": 1})
+    request = EmbeddingsRequest(
+        ["a", "b"], "e", dimensions=4, task="T", title="t", user="u", dialect="openai_chat", extra={"x": 1}
+    )
     encoded = EMBED.encode_request(request)
     settings = {"taskType": "T", "title": "t", "outputDimensionality": 4}
     assert json.loads(encoded.body) == {"requests": [single("a", **settings), single("b", **settings)]}
@@ -67,7 +85,10 @@ def test_texts_of_other_dialects_are_sent_as_a_batch():
         ({"content": {"parts": [{"inlineData": {}}]}}, "content.parts[0]"),
         ({"content": {"parts": 5}}, "content.parts"),
         ({"content": content("a"), "outputDimensionality": "x"}, "outputDimensionality"),
-        ({"requests": [{"content": content("a"), "embedContentConfig": {"title": 1}}]}, "requests[0].embedContentConfig.title"),
+        (
+            {"requests": [{"content": content("a"), "embedContentConfig": {"title": 1}}]},
+            "requests[0].embedContentConfig.title",
+        ),
     ],
 )
 def test_what_cannot_be_embedded_is_named(wire, param):
@@ -83,11 +104,23 @@ def test_token_ids_cannot_be_embedded():
 
 def test_vectors_are_read_in_either_form():
     assert EMBED.decode_response(body({"embedding": {"values": [1, 0.5]}})).vectors == [[1, 0.5]]
-    many = EMBED.decode_response(body({"embeddings": [{"values": [1]}, {"values": []}], "usageMetadata": {"promptTokenCount": 2}, "x": 1}))
+    many = EMBED.decode_response(
+        body({"embeddings": [{"values": [1]}, {"values": []}], "usageMetadata": {"promptTokenCount": 2}, "x": 1})
+    )
     assert (many.vectors, many.usage.input_tokens, many.extra) == ([[1], []], 2, {"x": 1})
 
 
-@pytest.mark.parametrize("wire", [{}, [], {"embeddings": 1}, {"embeddings": [{}]}, {"embedding": {"values": ["x"]}}, {"embedding": {"values": [True]}}])
+@pytest.mark.parametrize(
+    "wire",
+    [
+        {},
+        [],
+        {"embeddings": 1},
+        {"embeddings": [{}]},
+        {"embedding": {"values": ["x"]}},
+        {"embedding": {"values": [True]}},
+    ],
+)
 def test_what_is_no_vector_is_refused(wire):
     with pytest.raises(ProtocolError):
         EMBED.decode_response(body(wire))
@@ -104,7 +137,11 @@ def test_an_error_in_place_of_vectors_is_an_error():
 
 @pytest.mark.parametrize("wrap", [True, False])
 def test_both_forms_of_a_count_are_requests(wrap):
-    inner = {"contents": [{"role": "user", "parts": [{"text": "a"}]}], "systemInstruction": content("s"), "tools": [{"functionDeclarations": [{"name": "f"}]}]}
+    inner = {
+        "contents": [{"role": "user", "parts": [{"text": "a"}]}],
+        "systemInstruction": content("s"),
+        "tools": [{"functionDeclarations": [{"name": "f"}]}],
+    }
     wire = {"generateContentRequest": {"model": "models/m", **inner}} if wrap else inner
     request = COUNT.decode_request(body(wire), model="m")
     assert (request.model, [m.text for m in request.messages], request.tools[0].name) == ("m", ["s", "a"], "f")
@@ -146,10 +183,24 @@ def test_an_error_in_place_of_a_count_is_an_error():
 
 
 def test_models_are_listed_by_resource_name():
-    listing = DIALECT.encode_models([ModelEntry("a/b", display_name="B", context_window=9, max_output_tokens=3), ModelEntry("c")])
+    listing = DIALECT.encode_models(
+        [ModelEntry("a/b", display_name="B", context_window=9, max_output_tokens=3), ModelEntry("c")]
+    )
     assert json.loads(listing)["models"] == [
-        {"name": "models/a/b", "version": "", "displayName": "B", "inputTokenLimit": 9, "outputTokenLimit": 3, "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"]},
-        {"name": "models/c", "version": "", "displayName": "c", "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"]},
+        {
+            "name": "models/a/b",
+            "version": "",
+            "displayName": "B",
+            "inputTokenLimit": 9,
+            "outputTokenLimit": 3,
+            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+        },
+        {
+            "name": "models/c",
+            "version": "",
+            "displayName": "c",
+            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+        },
     ]
     assert DIALECT.decode_models(listing) == ["a/b", "c"]
     assert DIALECT.decode_models(b"{}") == []
@@ -173,7 +224,10 @@ def test_an_error_in_place_of_a_listing_is_an_error():
     ("wire", "found"),
     [
         ({}, Peek(None)),
-        ({"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}, "tools": [{}]}, Peek(None, max_tokens=5, n=2, has_tools=True)),
+        (
+            {"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}, "tools": [{}]},
+            Peek(None, max_tokens=5, n=2, has_tools=True),
+        ),
         ({"generation_config": {"max_output_tokens": 5}, "tools": []}, Peek(None, max_tokens=5)),
         ({"model": "models/m"}, Peek("m")),
     ],
@@ -184,7 +238,13 @@ def test_a_body_is_peeked_at(wire, found):
 
 @pytest.mark.parametrize(
     ("data", "param"),
-    [(b"[]", None), (b"x", None), (b'{"model":1}', "model"), (b'{"generationConfig":[]}', "generationConfig"), (b'{"generationConfig":{"maxOutputTokens":"x"}}', "generationConfig.maxOutputTokens")],
+    [
+        (b"[]", None),
+        (b"x", None),
+        (b'{"model":1}', "model"),
+        (b'{"generationConfig":[]}', "generationConfig"),
+        (b'{"generationConfig":{"maxOutputTokens":"x"}}', "generationConfig.maxOutputTokens"),
+    ],
 )
 def test_peeking_at_a_wrong_body_names_the_place(data, param):
     with pytest.raises(InvalidRequest) as caught:
@@ -213,7 +273,11 @@ def test_what_is_no_answer_is_not_metered(data):
 
 def frame(text=None, **members):
     parts = [] if text is None else [{"text": text}]
-    return b"data: " + body({"candidates": [{"content": {"parts": parts}, **members.pop("candidate", {})}], **members}) + b"\r\n\r\n"
+    return (
+        b"data: "
+        + body({"candidates": [{"content": {"parts": parts}, **members.pop("candidate", {})}], **members})
+        + b"\r\n\r\n"
+    )
 
 
 def test_the_relay_holds_half_a_frame_back_and_drops_it_at_a_cut():

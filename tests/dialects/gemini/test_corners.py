@@ -22,7 +22,17 @@ from execution_platform.spi import (
     ToolCallPart,
     accumulate,
 )
-from execution_platform.spi.events import Failed, Finished, PartDelta, PartFinished, PartStarted, SignatureDelta, Started, TextDelta, ThinkingDelta
+from execution_platform.spi.events import (
+    Failed,
+    Finished,
+    PartDelta,
+    PartFinished,
+    PartStarted,
+    SignatureDelta,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+)
 from execution_platform.spi.response import Finish, FinishReason
 
 
@@ -52,11 +62,20 @@ def decode(body):
         ({"contents": [{"parts": "x"}]}, "contents[0].parts"),
         ({"contents": [{"parts": [{"text": 1}]}]}, "contents[0].parts[0].text"),
         ({"contents": [{"parts": [{"inlineData": {"mimeType": "x"}}]}]}, "contents[0].parts[0].inlineData.data"),
-        ({"contents": [{"parts": [{"functionCall": {"name": "f", "args": []}}]}]}, "contents[0].parts[0].functionCall.args"),
+        (
+            {"contents": [{"parts": [{"functionCall": {"name": "f", "args": []}}]}]},
+            "contents[0].parts[0].functionCall.args",
+        ),
         ({"contents": [], "tools": [{"functionDeclarations": [{}]}]}, "tools[0].functionDeclarations[0].name"),
         ({"contents": [], "generationConfig": {"stopSequences": [1]}}, "generationConfig.stopSequences[0]"),
-        ({"contents": [], "toolConfig": {"functionCallingConfig": {"allowedFunctionNames": [1]}}}, "toolConfig.functionCallingConfig.allowedFunctionNames[0]"),
-        ({"contents": [], "generationConfig": {"thinkingConfig": {"thinkingBudget": "x"}}}, "generationConfig.thinkingConfig.thinkingBudget"),
+        (
+            {"contents": [], "toolConfig": {"functionCallingConfig": {"allowedFunctionNames": [1]}}},
+            "toolConfig.functionCallingConfig.allowedFunctionNames[0]",
+        ),
+        (
+            {"contents": [], "generationConfig": {"thinkingConfig": {"thinkingBudget": "x"}}},
+            "generationConfig.thinkingConfig.thinkingBudget",
+        ),
     ],
 )
 def test_errors_name_the_place(body, param):
@@ -71,7 +90,13 @@ def test_what_is_not_json_is_the_callers_error():
 
 
 def test_single_objects_and_plain_text_stand_for_lists_as_in_the_vendors_examples():
-    request = decode({"systemInstruction": "s", "contents": {"parts": {"text": "a"}}, "tools": {"functionDeclarations": [{"name": "f"}]}})
+    request = decode(
+        {
+            "systemInstruction": "s",
+            "contents": {"parts": {"text": "a"}},
+            "tools": {"functionDeclarations": [{"name": "f"}]},
+        }
+    )
     assert [message.text for message in request.messages] == ["s", "a"]
     assert request.tools[0].name == "f"
 
@@ -95,10 +120,23 @@ def test_output_formats_that_say_no_schema_leave_the_form_open():
 
 
 def test_an_output_that_was_changed_is_written_anew():
-    request = decode({"contents": [], "generationConfig": {"responseMimeType": "application/json", "responseSchema": {"type": "STRING"}, "imageConfig": {"x": 1}}})
+    request = decode(
+        {
+            "contents": [],
+            "generationConfig": {
+                "responseMimeType": "application/json",
+                "responseSchema": {"type": "STRING"},
+                "imageConfig": {"x": 1},
+            },
+        }
+    )
     changed = replace(request, output=replace(request.output, schema={"type": "number"}))
     wire = json.loads(DIALECT.encode_request(changed, ModelProfile(schema_flavor="openapi")).body)
-    assert wire["generationConfig"] == {"responseMimeType": "application/json", "responseSchema": {"type": "number"}, "imageConfig": {"x": 1}}
+    assert wire["generationConfig"] == {
+        "responseMimeType": "application/json",
+        "responseSchema": {"type": "number"},
+        "imageConfig": {"x": 1},
+    }
 
 
 def test_system_turns_of_the_same_dialect_stay_turns():
@@ -112,18 +150,31 @@ def test_a_reminder_keeps_what_is_no_text():
     request = decode(body)
     system = Message("system", [*decode({"contents": [{"parts": [image]}]}).messages[0].parts])
     foreign = replace(request, dialect="openai_chat", messages=(*request.messages, system, Message("system", "")))
-    assert json.loads(DIALECT.encode_request(foreign, ModelProfile()).body)["contents"][0]["parts"] == [{"text": "a"}, image]
+    assert json.loads(DIALECT.encode_request(foreign, ModelProfile()).body)["contents"][0]["parts"] == [
+        {"text": "a"},
+        image,
+    ]
 
 
 def test_settings_that_are_not_there_are_not_sent():
-    request = ChatRequest([Message("user", "x")], reasoning=Reasoning(), output=OutputFormat(audio={"format": "wav"}), metadata={}, dialect="openai_chat")
-    assert json.loads(DIALECT.encode_request(request, ModelProfile()).body) == {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
+    request = ChatRequest(
+        [Message("user", "x")],
+        reasoning=Reasoning(),
+        output=OutputFormat(audio={"format": "wav"}),
+        metadata={},
+        dialect="openai_chat",
+    )
+    assert json.loads(DIALECT.encode_request(request, ModelProfile()).body) == {
+        "contents": [{"role": "user", "parts": [{"text": "x"}]}]
+    }
 
 
 def test_levels_outside_the_known_scale_take_the_middle():
     profile = ModelProfile(adaptive_thinking=True, effort_levels=("turbo",))
     request = ChatRequest([], reasoning=Reasoning(effort="odd"), dialect="openai_chat")
-    assert json.loads(DIALECT.encode_request(request, profile).body)["generationConfig"]["thinkingConfig"] == {"thinkingLevel": "TURBO"}
+    assert json.loads(DIALECT.encode_request(request, profile).body)["generationConfig"]["thinkingConfig"] == {
+        "thinkingLevel": "TURBO"
+    }
 
 
 # Streams
@@ -134,7 +185,18 @@ def test_a_chunk_may_be_a_list_of_one():
     assert accumulate(decode_stream(b"data: [" + body + b"]\n\n")).finish.reason is FinishReason.STOP
 
 
-@pytest.mark.parametrize("data", [b"data: 5\n\n", b'data: {"x":1}\n\n', b"data: [1,2]\n\n", b'[{"candidates":[]},5]', b'["x"]', b'{"x":1}', b"data: {\n\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: 5\n\n",
+        b'data: {"x":1}\n\n',
+        b"data: [1,2]\n\n",
+        b'[{"candidates":[]},5]',
+        b'["x"]',
+        b'{"x":1}',
+        b"data: {\n\n",
+    ],
+)
 def test_other_streams_are_refused(data):
     with pytest.raises(ProtocolError):
         decode_stream(data)
@@ -152,19 +214,26 @@ def test_plain_text_that_says_it_is_no_thought_is_text():
 
 def test_native_signed_thoughts_are_parts_of_their_own():
     signature = Signature("QQ==", UPSTREAM.origin, "thought")
-    assert parts_of(frame({"text": "a", "thought": True}), frame({"text": "b", "thought": True, "thoughtSignature": "QQ=="}), END) == (
+    assert parts_of(
+        frame({"text": "a", "thought": True}), frame({"text": "b", "thought": True, "thoughtSignature": "QQ=="}), END
+    ) == (
         ThinkingPart("a"),
         ThinkingPart("b", signature=signature),
     )
-    assert parts_of(frame({"text": "a", "thought": True}), frame({"text": "", "thought": True, "thoughtSignature": "QQ=="}), END) == (
-        ThinkingPart("a", signature=signature),
+    assert parts_of(
+        frame({"text": "a", "thought": True}), frame({"text": "", "thought": True, "thoughtSignature": "QQ=="}), END
+    ) == (ThinkingPart("a", signature=signature),)
+    assert parts_of(frame({"text": "", "thought": True, "thoughtSignature": "QQ=="}), END) == (
+        ThinkingPart("", signature=signature),
     )
-    assert parts_of(frame({"text": "", "thought": True, "thoughtSignature": "QQ=="}), END) == (ThinkingPart("", signature=signature),)
 
 
 def test_an_empty_signed_text_alone_is_a_part():
     signature = Signature("QQ==", UPSTREAM.origin, "thought")
-    assert parts_of(frame({"text": "", "thoughtSignature": "QQ=="}), frame({"text": "a"}), END) == (TextPart("", signature=signature), TextPart("a"))
+    assert parts_of(frame({"text": "", "thoughtSignature": "QQ=="}), frame({"text": "a"}), END) == (
+        TextPart("", signature=signature),
+        TextPart("a"),
+    )
 
 
 def test_a_call_in_pieces_ends_where_the_next_begins_or_the_stream_does():
@@ -173,7 +242,9 @@ def test_a_call_in_pieces_ends_where_the_next_begins_or_the_stream_does():
 
     calls = parts_of(
         frame(piece(name="f", partialArgs=[{"jsonPath": "$.a", "numberValue": 1}], willContinue=True)),
-        frame(piece(name="g", partialArgs=[{"jsonPath": "$.b[1]", "boolValue": True}], willContinue=True), {"text": ""}),
+        frame(
+            piece(name="g", partialArgs=[{"jsonPath": "$.b[1]", "boolValue": True}], willContinue=True), {"text": ""}
+        ),
         END,
     )
     assert [(call.name, call.arguments) for call in calls] == [("f", '{"a":1}'), ("g", '{"b":[null,true]}')]
@@ -195,7 +266,9 @@ def test_log_probabilities_of_a_sum_are_kept():
 
 
 def test_a_choice_may_be_numbered_as_text():
-    response = accumulate(decode_stream(frame({"text": "a"}, index="1") + frame({"text": "b"}, index="1", finishReason="STOP")))
+    response = accumulate(
+        decode_stream(frame({"text": "a"}, index="1") + frame({"text": "b"}, index="1", finishReason="STOP"))
+    )
     assert response.outputs[0].message.text == "ab"
 
 
@@ -219,7 +292,10 @@ def test_a_signature_that_comes_late_signs_a_held_part():
         PartFinished(1),
         Finished(Finish(FinishReason.STOP, "STOP")),
     ]
-    assert accumulate(decode_stream(encode_stream(events))).message.parts == (TextPart("a", signature=signature), ThinkingPart("t", signature=signature))
+    assert accumulate(decode_stream(encode_stream(events))).message.parts == (
+        TextPart("a", signature=signature),
+        ThinkingPart("t", signature=signature),
+    )
 
 
 def test_a_byte_order_mark_may_come_in_pieces():

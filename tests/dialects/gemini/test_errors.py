@@ -61,8 +61,16 @@ LIMITED = "You exceeded your current quota, please check your plan and billing d
         (error(415, ""), ErrorKind.UNSUPPORTED_MEDIA),
         (error(422, "INVALID_ARGUMENT"), ErrorKind.UNPROCESSABLE),
         (error(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted."), ErrorKind.RATE_LIMIT),
-        (error(429, "RESOURCE_EXHAUSTED", LIMITED, [quota("GenerateRequestsPerMinutePerProjectPerModel"), RETRY]), ErrorKind.RATE_LIMIT),
-        (error(429, "RESOURCE_EXHAUSTED", LIMITED, [quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"), RETRY]), ErrorKind.QUOTA),
+        (
+            error(429, "RESOURCE_EXHAUSTED", LIMITED, [quota("GenerateRequestsPerMinutePerProjectPerModel"), RETRY]),
+            ErrorKind.RATE_LIMIT,
+        ),
+        (
+            error(
+                429, "RESOURCE_EXHAUSTED", LIMITED, [quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"), RETRY]
+            ),
+            ErrorKind.QUOTA,
+        ),
         (error(429, "RESOURCE_EXHAUSTED", LIMITED), ErrorKind.QUOTA),
         (error(429, "RESOURCE_EXHAUSTED", LIMITED, [RETRY]), ErrorKind.RATE_LIMIT),
         (error(499, "CANCELLED"), ErrorKind.CANCELLED),

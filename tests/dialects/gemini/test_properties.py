@@ -166,7 +166,11 @@ def test_broken_streams_raise_our_errors_only(answer, data):
 @many
 def test_odd_answers_raise_our_errors_only(answer):
     body = dumped(answer)
-    for read in (lambda: DIALECT.decode_response(body, UPSTREAM), lambda: DIALECT.meter(body), lambda: accumulate(decode_stream(b"data: " + body + b"\n\n"))):
+    for read in (
+        lambda: DIALECT.decode_response(body, UPSTREAM),
+        lambda: DIALECT.meter(body),
+        lambda: accumulate(decode_stream(b"data: " + body + b"\n\n")),
+    ):
         try:
             read()
         except ExecutionPlatformError as error:
@@ -179,7 +183,11 @@ def test_any_json_is_read_or_refused(value):
     body = dumped(value)
     with pytest.raises(InvalidRequest):
         DIALECT.decode_request(body)
-    for read in (lambda: DIALECT.decode_response(body, UPSTREAM), lambda: DIALECT.meter(body), lambda: DIALECT.decode_models(body)):
+    for read in (
+        lambda: DIALECT.decode_response(body, UPSTREAM),
+        lambda: DIALECT.meter(body),
+        lambda: DIALECT.decode_models(body),
+    ):
         try:
             read()
         except ExecutionPlatformError as error:

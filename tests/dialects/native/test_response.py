@@ -27,7 +27,7 @@ from execution_platform.exceptions import (
     RequestTooLarge,
     RequirementError,
     RouterError,
-    TimeoutError,  # noqa: A004
+    TimeoutError,
     ToolError,
     UnprocessableRequest,
     UnsupportedEncoding,

@@ -25,6 +25,8 @@ from execution_platform.exceptions import InvalidRequest, ProtocolError
 from execution_platform.spi.response import Finish
 
 _USAGE: Final = b'"usageMetadata"'
+
+
 def _tells(whole: bytes) -> bool:
     """Whether a read must be looked at frame by frame. One plain search after the other is the fastest way to know."""
     return (

@@ -139,9 +139,7 @@ def attach(parts: tuple[Part, ...], candidate: Mapping[str, object], upstream: U
     found = sources(candidate, [Text(place, cast("TextPart", out[place]).text) for place in places])
     for place in places:
         heard = logprobs if logprobs and place == places[-1] else None
-        out[place] = replace(
-            cast("TextPart", out[place]), citations=tuple(found.get(place, ())), logprobs=heard
-        )
+        out[place] = replace(cast("TextPart", out[place]), citations=tuple(found.get(place, ())), logprobs=heard)
     return tuple(out)
 
 
@@ -200,9 +198,7 @@ def encode_response(response: ChatResponse, downstream: Downstream) -> Encoded:
 def about(model: str | None, identity: str | None, downstream: Downstream, *, same: bool) -> Object:
     """The members that name the answer: what the answer says, else what the caller is told."""
     if same:
-        return {
-            name: value for name, value in (("modelVersion", model), ("responseId", identity)) if value is not None
-        }
+        return {name: value for name, value in (("modelVersion", model), ("responseId", identity)) if value is not None}
     return {"modelVersion": model or downstream.model, "responseId": identity or downstream.id}
 
 
@@ -210,9 +206,7 @@ def encode_output(output: Output, place: int, parts: AnswerParts, *, same: bool)
     """One output as a candidate."""
     path = f"candidates[{place}].content.parts"
     message = output.message
-    written = [
-        wire for index, part in enumerate(message.parts) for wire in parts.write(part, f"{path}[{index}]")
-    ]
+    written = [wire for index, part in enumerate(message.parts) for wire in parts.write(part, f"{path}[{index}]")]
     candidate: Object = {"content": {"parts": written, "role": "model"}, **encode_finish(output.finish, same=same)}
     if output.finish.stop_sequence is not None:
         parts.lose(f"candidates[{place}].stop_sequence", "the target does not say which sequence matched")

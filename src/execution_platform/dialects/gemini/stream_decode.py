@@ -393,9 +393,7 @@ class _Choice:
         if self.kind in (_TEXT, _SIGNED) and ("groundingMetadata" in self.extra or "citationMetadata" in self.extra):
             # A segment's part index counts parts of chunks, so only the bytes tell which text it is of.
             found = sources(self.extra, [Text(-1, "".join(self.texts))])
-            events.extend(
-                PartDelta(self.index, CitationDelta(citation), self.number) for citation in found.get(-1, ())
-            )
+            events.extend(PartDelta(self.index, CitationDelta(citation), self.number) for citation in found.get(-1, ()))
         self.close_open(events)
 
     def finished(self, refused: Finish | None) -> Finished:

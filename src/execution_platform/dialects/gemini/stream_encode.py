@@ -336,7 +336,9 @@ class Encoder:
         candidate: Object = {"content": parts, **encode_finish(event.finish, same=same), "index": event.choice}
         if same:
             result = encode_logprobs(self._logprobs.get(event.choice))
-            candidate = merged(candidate, {"logprobsResult": result, **(event.extra or {})} if result else event.extra or {})
+            candidate = merged(
+                candidate, {"logprobsResult": result, **(event.extra or {})} if result else event.extra or {}
+            )
         else:
             candidate |= self._sources(event.choice)
         self._chunk({"candidates": [candidate], **told}, out)
