@@ -36,7 +36,7 @@ def test_each_candidate_has_its_reason_its_losses_and_its_price(tmp_path: Path) 
             assert not found["explicit"]
             assert found["config"] == gateway.gateway.state.snapshot.version
             by = rows(found)
-            assert list(by)[0] == ANTHROPIC
+            assert next(iter(by)) == ANTHROPIC
             kept = by[ANTHROPIC]
             assert (kept["kept"], kept["order"]) == (True, 1)
             assert [(loss["path"], loss["severity"]) for loss in kept["losses"]] == [("seed", "knob")]

@@ -158,7 +158,7 @@ async def _refuse(
 ) -> int:
     """Send an error in the caller's dialect; the status that was sent."""
     dialect = match.spec.dialect
-    status = status_of(error, dialect)
+    status = status_of(state.snapshot.redactor.error(error), dialect)
     headers: HeaderList = error_headers(error)
     if call is not None:
         call.outcome.error = error

@@ -101,13 +101,13 @@ class AnswerRelay:
         return self._splitter.pending if metered.finished else b""
 
     def _look(self, whole: bytes) -> None:
-        for _, data in self._frames.feed(whole):
+        for name, data in self._frames.feed(whole):
             if b"content_block" in data and not self.metered.committed:
                 self.metered.committed = _is_content(data)
             if b"message_" in data or b"error" in data:
-                self._read(data)
+                self._read(data, named_error=name == "error")
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, *, named_error: bool) -> None:
         try:
             payload = _json.loads(data)
         except _json.JsonError:
@@ -124,6 +124,8 @@ class AnswerRelay:
             case "message_stop":
                 self.metered.finished = self.metered.finish is not None
             case "error":
+                self.metered.error = stream_error(event)
+            case _ if named_error:
                 self.metered.error = stream_error(event)
             case _:
                 pass
