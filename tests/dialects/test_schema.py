@@ -468,3 +468,54 @@ _json = st.recursive(
 def test_no_schema_however_odd_raises(flavor, schema):
     json.dumps(fit(schema, flavor, path="p").schema)
     from_openapi(schema)
+
+
+@pytest.mark.parametrize(
+    ("parts", "merged"),
+    [
+        ([{"minLength": 1, "maxLength": 9}, {"minLength": 2, "maxLength": 5}], {"minLength": 2, "maxLength": 5}),
+        ([{"enum": ["a", "b"]}, {"enum": ["b", "c"]}], {"enum": ["b"]}),
+        ([{"type": ["string", "null"]}, {"type": "string"}], {}),
+        ([{"title": "one"}, {"title": "two"}], {"title": "one"}),
+        ([{"anyOf": [{"pattern": "a"}, {"pattern": "b"}]}, {"minLength": 1}], None),
+    ],
+)
+def test_parts_of_allof_narrow_each_other(parts, merged):
+    fitted = openapi({"properties": {"x": {"type": "string", "allOf": parts}}})
+    if merged is not None:
+        assert fitted.schema["properties"]["x"] == {"type": "string", **merged}
+    else:
+        assert [branch["minLength"] for branch in fitted.schema["properties"]["x"]["anyOf"]] == [1, 1]
+    assert lost(fitted) == []
+
+
+def test_parts_of_allof_that_exclude_each_other_are_told():
+    fitted = openapi(
+        {"properties": {"x": {"allOf": [{"type": "string", "pattern": "a"}, {"type": "number", "pattern": "b"}]}}}
+    )
+    assert lost(fitted) == ["p.properties.x.type", "p.properties.x.pattern"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept", "path"),
+    [
+        ({"type": "string", "title": 5}, {"type": "string"}, "title"),
+        ({"type": "number", "minimum": "x"}, {"type": "number"}, "minimum"),
+        ({"type": "string", "minLength": "x"}, {"type": "string"}, "minLength"),
+        ({"type": "array", "items": 5}, {"type": "array", "items": {"type": "string"}}, "items"),
+        ({"type": "boolean", "enum": [True, False]}, {"type": "boolean"}, None),
+        ({"type": "integer", "minimum": 1.5}, {"type": "integer", "minimum": 2}, None),
+        ({"anyOf": [{"type": "string"}], "nullable": True}, {"type": "string", "nullable": True}, None),
+        ({"type": "array", "items": True}, {"type": "array", "items": {"type": "string"}}, "items"),
+        (
+            {"type": "array", "prefixItems": [{"type": "string"}, {"type": "number"}]},
+            {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}},
+            "prefixItems",
+        ),
+    ],
+)
+def test_odd_values_of_keywords(schema, kept, path):
+    fitted = openapi({"properties": {"x": schema}})
+    assert fitted.schema["properties"]["x"] == kept
+    paths = [] if path is None else [f"p.properties.x.{path}"]
+    assert set(lost(fitted)) == set(paths)

@@ -14,7 +14,13 @@ from execution_platform.spi.parts import Origin, Signature
 
 PREFIX = "ep1."
 MARK = b"ep1."
-"""A body without these bytes holds no envelope."""
+BASE64_MARK = b"ZXAxL"
+"""How an envelope begins where a dialect's slot holds bytes, so that it is base64 once more."""
+
+
+def may_hold(body: bytes) -> bool:
+    """Whether `body` may hold an envelope; a body without one of the marks does not."""
+    return MARK in body or BASE64_MARK in body
 
 
 class Opened(NamedTuple):

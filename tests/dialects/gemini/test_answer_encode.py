@@ -6,7 +6,8 @@ import pytest
 
 from dialects.gemini.telling import decode_stream, encode_stream
 from execution_platform.dialects.base import Downstream, Upstream
-from execution_platform.dialects.gemini import DIALECT, ENVELOPE_MARK
+from execution_platform.dialects.envelope import BASE64_MARK
+from execution_platform.dialects.gemini import DIALECT
 from execution_platform.exceptions import ErrorKind, ProviderError
 from execution_platform.spi import (
     ChatResponse,
@@ -169,7 +170,7 @@ def test_tokens_of_other_providers_travel_in_base64_that_clients_can_decode():
     thought = ThinkingPart("hm", signature=Signature("secret", AWAY), id="rs_1")
     wires, losses = parts_of(thought, ThinkingPart(redacted=True, signature=Signature("blob", AWAY, "redacted")))
     assert losses == []
-    assert [wire["thoughtSignature"].encode().startswith(ENVELOPE_MARK) for wire in wires] == [True, True]
+    assert [wire["thoughtSignature"].encode().startswith(BASE64_MARK) for wire in wires] == [True, True]
     assert wires[0]["text"] == "hm"
     assert wires[1] == {"text": "", "thought": True, "thoughtSignature": wires[1]["thoughtSignature"]}
     back = (

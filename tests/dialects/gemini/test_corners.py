@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dialects.gemini.telling import UPSTREAM, decode_stream, encode_stream
-from execution_platform.dialects.base import Peek
+from execution_platform.dialects.base import Downstream, Peek
 from execution_platform.dialects.gemini import DIALECT
 from execution_platform.dialects.gemini.frames import ArraySplitter, Payloads
 from execution_platform.exceptions import ErrorKind, InvalidRequest, ProtocolError
@@ -333,3 +333,26 @@ def test_a_bare_error_is_told_although_the_connection_stays_open():
             assert isinstance(events[-1], Failed)
             assert relay.metered.error.kind is ErrorKind.OVERLOADED
             assert out == before
+
+
+def test_a_byte_order_mark_right_before_the_data_is_no_part_of_it():
+    assert Payloads().feed(b"\xef\xbb\xbf" + END) == [END[6:-2]]
+    assert accumulate(decode_stream(b"\xef\xbb\xbf" + frame({"text": "a"}) + END)).message.text == "a"
+
+
+def test_an_array_is_closed_once():
+    encoder = DIALECT.stream_encoder(Downstream("m", "r", sse=False))
+    assert (encoder.close(), encoder.close()) == (b"[]\n", b"")
+
+
+def test_what_comes_after_the_reason_does_not_take_it_back():
+    relay = DIALECT.relay(Peek(None))
+    relay.feed(frame({"text": "a"}, finishReason="STOP") + frame({"functionCall": {"name": "f"}}))
+    assert relay.metered.finished
+    assert relay.metered.finish.reason is FinishReason.TOOL_CALLS
+
+
+def test_where_both_spellings_are_given_the_vendors_own_wins():
+    for names in (("systemInstruction", "system_instruction"), ("system_instruction", "systemInstruction")):
+        body = {name: {"parts": [{"text": name}]} for name in names}
+        assert decode({**body, "contents": []}).messages[0].text == "systemInstruction"

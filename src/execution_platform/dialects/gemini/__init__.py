@@ -1,6 +1,6 @@
 """The dialect of Google's Gemini API (`generateContent`). A provider's base URL ends with the version (`…/v1beta`).
 
-A `thoughtSignature` is bytes, so an envelope travels in base64 here: `ENVELOPE_MARK` is how it begins,
+A `thoughtSignature` is bytes, so an envelope travels in base64 here: `envelope.BASE64_MARK` is how it begins,
 and a body that holds it must take the converting path.
 """
 
@@ -28,13 +28,13 @@ from execution_platform.dialects.gemini.count import Count
 from execution_platform.dialects.gemini.embeddings import Embeddings
 from execution_platform.dialects.gemini.stream_decode import Decoder
 from execution_platform.dialects.gemini.stream_encode import HEARTBEAT, Encoder
-from execution_platform.dialects.gemini.wire import ENVELOPE_MARK, NAME, resource
+from execution_platform.dialects.gemini.wire import NAME, resource
 from execution_platform.exceptions import ExecutionPlatformError, ProviderError
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.response import ChatResponse
 
-__all__ = ["DIALECT", "ENVELOPE_MARK"]
+__all__ = ["DIALECT"]
 
 
 class Gemini:

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from execution_platform import _json
 from execution_platform.dialects import envelope
+from execution_platform.dialects.envelope import BASE64_MARK
 from execution_platform.dialects.take import Object, as_object, kind_of
 from execution_platform.exceptions import ErrorKind, InvalidRequest, ProtocolError
 from execution_platform.spi.parts import Origin, Signature
@@ -22,9 +23,8 @@ THOUGHT: Final = "thought"
 """`Signature.kind` of a `thoughtSignature`."""
 UNPARSED: Final = "_unparsed_arguments"
 """Holds the text of arguments that are not a JSON object, where the wire takes only objects."""
-SEALED: Final = "ZXAxL"
+SEALED: Final = BASE64_MARK.decode()
 """How an envelope begins in this dialect: `ep1.` in base64 (`thoughtSignature` is bytes, and clients decode it)."""
-ENVELOPE_MARK: Final = SEALED.encode()
 
 _SNAKE: Final = re.compile(r"_+([a-z0-9])")
 _MODEL: Final = re.compile(r"[A-Za-z0-9._\-:@/]+")
