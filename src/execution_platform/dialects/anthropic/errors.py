@@ -7,13 +7,12 @@ who raised the error stand in `details`, where the SDK looks for a code.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import cast
 
 from execution_platform import _json
 from execution_platform.dialects.sse import event_frame
 from execution_platform.dialects.take import Object
+from execution_platform.dialects.waiting import retry_after
 from execution_platform.exceptions import (
     ERROR_TABLE,
     ErrorKind,
@@ -144,39 +143,6 @@ def _refined(kind: ErrorKind, message: str, code: str) -> ErrorKind:
     if _FILTER.search(message):
         return ErrorKind.CONTENT_FILTER
     return kind
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `retry-after` (seconds, or a date measured from the answer's own)."""
-    exact = _number(headers.get("retry-after-ms"))
-    if exact is not None:
-        return exact / 1000
-    given = headers.get("retry-after")
-    seconds = _number(given)
-    if seconds is not None or given is None:
-        return seconds
-    until = _date(given)
-    if until is None:
-        return None
-    return max(0.0, (until - (_date(headers.get("date")) or datetime.now(UTC))).total_seconds())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 <= value < float("inf") else None
-
-
-def _date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        value = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def _type_word(error: ExecutionPlatformError) -> str:

@@ -7,14 +7,13 @@ stream the object comes as a data frame, or bare. Our stable code and who raised
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from execution_platform import _json
 from execution_platform.dialects.gemini.wire import items_of, mapping, member, objects, whole
 from execution_platform.dialects.sse import data_frame
 from execution_platform.dialects.take import Object
+from execution_platform.dialects.waiting import retry_after, seconds
 from execution_platform.exceptions import (
     ERROR_TABLE,
     ErrorKind,
@@ -200,39 +199,8 @@ def _retry_info(details: list[Object]) -> float | None:
     for detail in details:
         delay = detail.get("retryDelay")
         if isinstance(delay, str) and delay.endswith("s"):
-            return _number(delay[:-1])
+            return seconds(delay[:-1])
     return None
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `retry-after` (seconds, or a date measured from the answer's own)."""
-    exact = _number(headers.get("retry-after-ms"))
-    if exact is not None:
-        return exact / 1000
-    given = headers.get("retry-after")
-    seconds = _number(given)
-    until = _date(given) if seconds is None else None
-    if until is None:
-        return seconds
-    return max(0.0, (until - (_date(headers.get("date")) or datetime.now(UTC))).total_seconds())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 <= value < float("inf") else None
-
-
-def _date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        value = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def encode_error(error: ExecutionPlatformError, request_id: str) -> bytes:
