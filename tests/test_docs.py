@@ -116,7 +116,7 @@ CONFIGURATIONS = [block for page in PAGES for block in blocks(page) if block.tex
 
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=lambda block: f"{name_of(block.page)}:{block.line}")
 def test_a_configuration_on_a_page_is_valid(block: Block) -> None:
-    resolve(parse_config(block.text), Settings({}), specs())
+    assert resolve(parse_config(block.text), Settings({}), specs()).version_id
 
 
 def test_every_yaml_block_is_a_configuration() -> None:

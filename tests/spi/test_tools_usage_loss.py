@@ -65,7 +65,7 @@ def test_a_policy_refuses_what_it_says(policy, refused):
 
 
 def test_nothing_lost_is_nothing_refused():
-    enforce([], "strict", target="p/m")
+    assert enforce([], "strict", target="p/m") is None
 
 
 def test_the_header_names_each_loss_once_in_ascii():

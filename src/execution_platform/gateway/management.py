@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from execution_platform import __version__
@@ -45,10 +44,9 @@ def management_api(state: State, routes: Routes) -> App:
     )
     api.state.gateway = state
     for module in (health, models, capabilities, personas, explain, configuration):
-        api.include_router(module.router)
-    for route in api.routes:
-        if isinstance(route, APIRoute):
+        for route in module.router.routes:
             policy_of(route)
+        api.include_router(module.router)
     _handle_errors(api)
     api.openapi = with_llm_paths(api, routes)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return Edge(api, state)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from execution_platform.exceptions import PermissionDenied
 from execution_platform.gateway.http import read_headers
@@ -47,8 +48,10 @@ class Policy(StrEnum):
     ADMIN = "admin"
 
 
-def policy_of(route: APIRoute) -> Policy:
+def policy_of(route: BaseRoute) -> Policy:
     """The policy a route declares by depending on `caller` or `admin`. Raises `RuntimeError` when it has none."""
+    if not isinstance(route, APIRoute):
+        raise RuntimeError(f"{route!r} is no route that can declare a policy")
     calls = {dependency.call for dependency in route.dependant.dependencies}
     if admin in calls:
         return Policy.ADMIN
