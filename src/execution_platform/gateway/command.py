@@ -1,7 +1,9 @@
 """Starting the gateway: the start-up screen, the refusal of unsafe addresses, the ASGI server."""
 
 import os
+import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +52,30 @@ def run(
     if config is not None:
         changed["config"] = config
     settings = settings.model_copy(update=changed)
-    gateway = build(settings, _started)
+    gateway = build(settings, steady)
     check_address(settings.host, has_key=not gateway.state.authenticator.is_open)
     if workers > 1:
         _run_workers(settings, workers)
         return
-    uvicorn.run(with_cors(gateway), host=settings.host, port=settings.port, **_OPTIONS)
+    server = _Server(
+        uvicorn.Config(with_cors(gateway), host=settings.host, port=settings.port, **_OPTIONS), gateway.state
+    )
+    with suppress(KeyboardInterrupt):
+        server.run()
+
+
+class _Server(uvicorn.Server):
+    """The server, which shows the start-up screen once it listens: the line to paste works from then on."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._state = state
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Ends the process when the address is taken."""
+        await super().startup(sockets)
+        if self.started:
+            show_start(self._state)
 
 
 def _run_workers(settings: Settings, workers: int) -> None:
@@ -65,11 +85,6 @@ def _run_workers(settings: Settings, workers: int) -> None:
     os.environ["EP_HOST"], os.environ["EP_PORT"] = settings.host, str(settings.port)
     target = "execution_platform.gateway.app:application"
     uvicorn.run(target, factory=True, host=settings.host, port=settings.port, workers=workers, **_OPTIONS)
-
-
-def _started(state: State) -> None:
-    show_start(state)
-    steady(state)
 
 
 def show_start(state: State) -> None:

@@ -49,9 +49,9 @@ class Policy(StrEnum):
 
 
 def policy_of(route: BaseRoute) -> Policy:
-    """The policy a route declares by depending on `caller` or `admin`. Raises `RuntimeError` when it has none."""
+    """The policy a route declares by depending on `caller` or `admin`. Raises `RuntimeError` when it has none, `TypeError` for what can have none."""
     if not isinstance(route, APIRoute):
-        raise RuntimeError(f"{route!r} is no route that can declare a policy")
+        raise TypeError(f"{route!r} is no route that can declare a policy")
     calls = {dependency.call for dependency in route.dependant.dependencies}
     if admin in calls:
         return Policy.ADMIN

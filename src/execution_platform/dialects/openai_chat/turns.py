@@ -203,7 +203,7 @@ class _Assistant:
         match part:
             case ThinkingPart():
                 self._thinking.add(part, path, target)
-            case OpaquePart() if part.group == DETAILS and target.same:
+            case OpaquePart() if (part.group or "").startswith(DETAILS) and target.same:
                 self._thinking.add(part, path, target)
             case OpaquePart() if part.group == "tool_calls" and target.same:
                 self._calls.append(dict(part.raw))
