@@ -38,14 +38,14 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status, answered = time.perf_counter(), 500, False
         request_id = correlation.request_id(dict(scope["headers"]).get(b"x-request-id"))
         scope["ep.request_id"] = request_id
 
         async def tell(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode()),
@@ -61,8 +61,9 @@ class Edge:
             await self._refuse(scope, error, request_id, tell)
         except Exception as error:  # noqa: BLE001 - the ASGI edge
             self._state.log_failure(error, request_id)
-            failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
-            await self._refuse(scope, failure, request_id, tell)
+            if not answered:
+                failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
+                await self._refuse(scope, failure, request_id, tell)
         finally:
             self._log(scope, request_id, status, time.perf_counter() - started)
 

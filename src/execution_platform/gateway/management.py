@@ -77,6 +77,8 @@ def _handle_errors(api: FastAPI) -> None:
         return _response(request, InvalidRequest(str(getattr(error, "detail", "the request failed"))), status)
 
     api.add_exception_handler(ExecutionPlatformError, ours)
+    # Starlette raises it once more behind this answer, so that the edge can log it.
+    api.add_exception_handler(Exception, ours)
     api.add_exception_handler(RequestValidationError, invalid)
     api.add_exception_handler(HTTPException, plain)
 
