@@ -1,7 +1,6 @@
 """Starting the gateway: the start-up screen, the refusal of unsafe addresses, the ASGI server."""
 
 import os
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -71,7 +70,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[Any] | None = None) -> None:
         """Listen. Ends the process when the address is taken."""
         await super().startup(sockets)
         if self.started:
