@@ -83,7 +83,7 @@ async def commit(stream: AsyncIterator[Sequence[Event]]) -> Committed:
                     return Committed(held, stream)
     except BaseException:
         # Not left to the collector: the error's traceback would keep the upstream's connection open.
-        pass
+        await aclose(stream)
         raise
     raise ProtocolError("the provider's answer is empty", kind=ErrorKind.PROTOCOL)
 
