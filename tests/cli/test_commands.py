@@ -124,7 +124,7 @@ def test_personas_are_listed_with_who_would_answer(configured):
     assert rows["lonely"]["target"] is None
     table = ep("personas").stdout
     assert "tester" in table
-    assert "ep explain --persona lonely" in table
+    assert "ep explain lonely" in table
 
 
 def test_providers_are_listed_with_what_they_lack(configured):
@@ -146,33 +146,33 @@ def test_a_key_makes_a_provider_live_and_is_shown_nowhere(configured, monkeypatc
 
 
 def test_an_explanation_names_every_candidate_in_order(configured):
-    found = told(ep("explain", "Hello", "--persona", "tester", "--json"))
+    found = told(ep("explain", "tester", "Hello", "--json"))
     assert [(row["provider"], row["kept"], row["order"]) for row in found["candidates"]] == [("mock", True, 1)]
-    assert "would be tried" in ep("explain", "--persona", "tester").stdout
+    assert "would be tried" in ep("explain", "tester").stdout
 
 
 def test_an_explanation_without_any_candidate_ends_with_unreachable(configured):
-    result = ep("explain", "--persona", "lonely")
+    result = ep("explain", "lonely")
     assert result.exit_code == Exit.UNREACHABLE
     assert "openai/" in result.stdout
 
 
 def test_an_unknown_persona_is_a_usage_error_with_the_nearest_name(configured):
-    result = ep("explain", "--persona", "testr")
+    result = ep("explain", "testr")
     assert result.exit_code == Exit.USAGE
     assert "tester" in result.stderr
 
 
 @pytest.mark.parametrize("item", ["vison", "context_window=long"])
 def test_an_unknown_requirement_is_a_usage_error(configured, item):
-    result = ep("explain", "--persona", "tester", "--require", item)
+    result = ep("explain", "tester", "--require", item)
     assert result.exit_code == Exit.USAGE
     assert item.partition("=")[0] in result.stderr
 
 
 def test_a_requirement_may_have_a_value(configured):
     found = told(
-        ep("explain", "-m", "near/m1", "-r", "context_window=1000", "-r", "streaming", "--json"), Exit.UNREACHABLE
+        ep("explain", "near/m1", "-r", "context_window=1000", "-r", "streaming", "--json"), Exit.UNREACHABLE
     )
     assert found["requested"]["requires"] == {"context_window": 1000, "streaming": True}
 

@@ -12,9 +12,10 @@ Row = dict[str, object]
 
 
 def explain(
+    name: Annotated[
+        str | None, typer.Argument(help="Persona or model that is asked for; the default provider unless given.")
+    ] = None,
     prompt: Annotated[str, typer.Argument(help="What would be asked.")] = "Hello",
-    persona: Annotated[str | None, typer.Option("--persona", "-p", help="Persona that asks.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Model that is asked for.")] = None,
     require: Annotated[
         list[str] | None, typer.Option("--require", "-r", help="Capability the request needs: NAME or NAME=VALUE.")
     ] = None,
@@ -29,7 +30,15 @@ def explain(
         from execution_platform.spi import ChatRequest, Message
 
         needs = _requires(require or [])
-        request = ChatRequest([Message("user", prompt)], model, persona=persona, max_tokens=max_tokens, requires=needs)
+        known = snapshot.config
+        is_persona = name in known.personas or name in known.persona_aliases
+        request = ChatRequest(
+            [Message("user", prompt)],
+            None if is_persona else name,
+            persona=name if is_persona else None,
+            max_tokens=max_tokens,
+            requires=needs,
+        )
         found = explain_request(snapshot, request)
     candidates = cast("list[Row]", found["candidates"])
     if as_json:

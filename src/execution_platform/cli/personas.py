@@ -23,7 +23,7 @@ def personas(config: ConfigFile = None, *, as_json: Json = False) -> None:
             [
                 (
                     row["name"],
-                    row["target"] or f"nobody: ep explain --persona {row['name']}",
+                    row["target"] or f"nobody: ep explain {row['name']}",
                     " > ".join(row["chain"]) or "default",
                     ", ".join(row["requires"]),
                     ", ".join(row["tools"]),
