@@ -1,0 +1,36 @@
+"""All tables. Core only: rows are read and written by name, no object mirrors them.
+
+Amounts of money are integers of nano-dollars (a billionth of a US dollar, `*_nanos`), times are UTC, order is told by
+`seq` and never by a time. Importing this imports SQLAlchemy.
+"""
+
+from execution_platform.storage.schema.access import audit_log, gateway_keys, tenants, users
+from execution_platform.storage.schema.columns import metadata
+from execution_platform.storage.schema.money import (
+    budget_leases,
+    budget_windows,
+    budgets,
+    cost_events,
+    cost_rollups,
+    pricing_table,
+    reservations,
+)
+from execution_platform.storage.schema.operations import alerts, request_log, webhook_outbox
+
+__all__ = [
+    "alerts",
+    "audit_log",
+    "budget_leases",
+    "budget_windows",
+    "budgets",
+    "cost_events",
+    "cost_rollups",
+    "gateway_keys",
+    "metadata",
+    "pricing_table",
+    "request_log",
+    "reservations",
+    "tenants",
+    "users",
+    "webhook_outbox",
+]

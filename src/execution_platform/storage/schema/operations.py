@@ -1,0 +1,85 @@
+"""Tables of daily work: the request log, alerts, and messages that must leave the house."""
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+
+from execution_platform.storage.schema.columns import (
+    count_column,
+    metadata,
+    moment_column,
+    name_column,
+    sequence,
+    uuid_column,
+)
+
+request_log = Table(
+    "requests",
+    metadata,
+    sequence(),
+    Column("request_id", String(128), nullable=False),
+    moment_column("timestamp", nullable=False),
+    name_column("tenant", default="default"),
+    name_column("key_id", default=""),
+    name_column("persona", default=""),
+    name_column("run_id", default=""),
+    name_column("provider", default=""),
+    name_column("model", default=""),
+    Column("dialect", String(32), nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", String(64)),
+    Column("stream", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("finish", String(32)),
+    Column("duration_ms", Float, nullable=False),
+    Column("first_content_ms", Float),
+    count_column("input_tokens"),
+    count_column("output_tokens"),
+    count_column("cost_nanos"),
+    name_column("config_version", default=""),
+    Column("trace_id", String(32)),
+    Column("request_body", LargeBinary),
+    Column("response_body", LargeBinary),
+    # Only for tenants that asked for it, redacted, and cut at a limit.
+    Index("ix_requests_request_id", "request_id"),
+    Index("ix_requests_tenant_seq", "tenant", "seq"),
+    Index("ix_requests_timestamp", "timestamp"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    sequence(),
+    uuid_column("id", nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    # `budget_threshold`, `budget_exhausted`, `anomaly`, `ledger_drift` …
+    name_column("scope", nullable=False),
+    Column("period", String(10), nullable=False, server_default=""),
+    moment_column("period_start", nullable=False),
+    name_column("tenant", default=""),
+    Column("message", Text, nullable=False),
+    moment_column("timestamp", nullable=False),
+    moment_column("resolved_at"),
+    UniqueConstraint("kind", "scope", "period", "period_start"),
+    # What makes an alert go out once per period, however many replicas notice.
+)
+
+webhook_outbox = Table(
+    "webhook_outbox",
+    metadata,
+    sequence(),
+    uuid_column("id", nullable=False, unique=True),
+    # The id the receiver sees; the same on every delivery.
+    name_column("endpoint", nullable=False),
+    Column("shape", String(16), nullable=False),
+    # `generic`, `slack`, `pagerduty`, `email`.
+    Column("payload", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    moment_column("next_attempt_at", nullable=False),
+    moment_column("leased_until"),
+    # A sender holds the message until then, so that two replicas do not send it at once.
+    moment_column("created_at", nullable=False),
+    moment_column("delivered_at"),
+    moment_column("dead_at"),
+    Column("last_error", String(512)),
+    Index("ix_webhook_outbox_next_attempt_at", "next_attempt_at"),
+)
