@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 from execution_platform import _json
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Peek
 from execution_platform.dialects.take import Taker
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError, UnprocessableRequest
@@ -138,6 +139,8 @@ async def _answer(state: State, call: Call, receive: Receive, send: Send) -> int
 
 
 async def _run(call: Call) -> Answer:
+    if ARMED:
+        await reach("kernel.before_plan")
     plan(call)
     if call.operation == "chat":
         return await execute(call)

@@ -1,5 +1,6 @@
 """A stream on its way to the client: one write per batch."""
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.gateway.headers import answer_headers
 from execution_platform.gateway.http import Send
 from execution_platform.gateway.state import State
@@ -21,6 +22,8 @@ async def send_stream(state: State, call: Call, answer: Answer, send: Send) -> N
     try:
         # Begun before the head leaves: closing a generator that never ran would not close the upstream.
         first = await anext(stream)
+        if ARMED:
+            await reach("kernel.at_commit")
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": first, "more_body": True})
         pulse.touch(key, send, heartbeat)
@@ -28,6 +31,8 @@ async def send_stream(state: State, call: Call, answer: Answer, send: Send) -> N
             await send({"type": "http.response.body", "body": data, "more_body": True})
             pulse.touch(key, send, heartbeat)
         pulse.forget(key)
+        if ARMED:
+            await reach("kernel.after_last_byte")
         await send({"type": "http.response.body", "body": b""})
     finally:
         pulse.forget(key)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Dialect, Upstream
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, RequirementError
 from execution_platform.providers.registry import ProviderSpec
@@ -150,6 +151,8 @@ class WireProvider:
             raise self._named(error, exchange.model) from None
         if reply.status != 200:
             raise await self._refusal(reply, exchange.model)
+        if ARMED:
+            await _pass_head(reply)
         return reply
 
     async def _refusal(self, reply: Reply, model: str) -> ProviderError:
@@ -259,3 +262,12 @@ class WireProvider:
     async def aclose(self) -> None:
         """Stop what the endpoint started."""
         await self._endpoint.aclose()
+
+
+async def _pass_head(reply: Reply) -> None:
+    """The place between a provider's head and its body, where a failure must not leave the connection behind."""
+    try:
+        await reach("kernel.after_head")
+    except BaseException:
+        reply.close()
+        raise

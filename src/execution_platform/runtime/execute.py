@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Downstream, Relay
 from execution_platform.exceptions import (
     ErrorKind,
@@ -61,6 +62,8 @@ async def _attempt(call: Call, target: Target, *, last: bool) -> Answer:
     provider = call.snapshot.provider(target.provider)
     exchange = exchange_for(call, target, provider)
     call.outcome.losses.clear()
+    if ARMED:
+        await reach("kernel.before_dispatch")
     begun = time.perf_counter()
     try:
         # A model that calls no tools would pass over them in silence; the translation says so.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from execution_platform._failpoint import ARMED, hit
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
 from execution_platform.spi.assemble import Accumulator
@@ -111,6 +112,8 @@ class _Building:
 
 def settle(call: Call) -> None:
     """After the last byte: price what a passthrough answer used."""
+    if ARMED:
+        hit("kernel.before_settle")
     outcome = call.outcome
     if outcome.cost is None and outcome.usage is not None and outcome.target is not None:
         outcome.cost = call.snapshot.cost(outcome.target, outcome.usage)
