@@ -171,9 +171,7 @@ def test_an_unknown_requirement_is_a_usage_error(configured, item):
 
 
 def test_a_requirement_may_have_a_value(configured):
-    found = told(
-        ep("explain", "near/m1", "-r", "context_window=1000", "-r", "streaming", "--json"), Exit.UNREACHABLE
-    )
+    found = told(ep("explain", "near/m1", "-r", "context_window=1000", "-r", "streaming", "--json"), Exit.UNREACHABLE)
     assert found["requested"]["requires"] == {"context_window": 1000, "streaming": True}
 
 

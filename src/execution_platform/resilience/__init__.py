@@ -1,0 +1,1 @@
+"""How failing upstreams are treated: pauses, retry budgets, breakers, cool-downs and bulkheads. Knows no provider."""
