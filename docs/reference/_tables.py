@@ -41,7 +41,7 @@ IDLE_SETTINGS = (
 """Settings that are read and checked, and that nothing acts on."""
 IDLE_KEYS = ("retry", "circuit_breaker", "tools", "permissions", "permission_mode", "budget")
 """Keys of the file of which the same is true."""
-IDLE_ERRORS = ("BudgetExceeded", "RateLimited", "ToolError")
+IDLE_ERRORS = ("BudgetExceeded", "RateLimited")
 """Errors that exist for callers' `except` clauses and that nothing raises."""
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, cast
 
 import msgspec
@@ -35,12 +35,14 @@ __all__ = [
     "Raw",
     "UnsetType",
     "check",
+    "convert",
     "dumps",
     "loads",
     "loads_checked",
     "members",
     "patch",
     "pretty",
+    "schemas",
 ]
 
 MAX_DEPTH: Final = 64
@@ -102,6 +104,24 @@ def dumps(obj: object) -> bytes:
 def pretty(obj: object) -> str:
     """A value as indented JSON for people."""
     return msgspec.json.format(_encode(obj), indent=2).decode()
+
+
+def schemas(types: Sequence[object]) -> tuple[tuple[dict[str, object], ...], dict[str, object]]:
+    """JSON Schemas of Python types, and the definitions they refer to as ``#/$defs/…``.
+
+    Raises:
+        TypeError: A type has no JSON form.
+    """
+    return msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+
+
+def convert(value: object, type_: object) -> object:
+    """A decoded JSON value as an instance of a Python type.
+
+    Raises:
+        ValueError: The value does not fit; the message says where.
+    """
+    return msgspec.convert(value, cast("type[object]", type_))
 
 
 def members(body: bytes) -> dict[str, Raw]:

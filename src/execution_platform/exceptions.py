@@ -14,6 +14,9 @@ The tree::
     ├── BudgetExceeded                          money or tokens are used up
     ├── RateLimited                             our own limit, not a provider's
     ├── ToolError                               told to the model as a tool result
+    │   ├── ToolNotFound
+    │   ├── InvalidToolArguments
+    │   └── ToolTimeout
     └── ProviderError                           a provider failed
         ├── RateLimitError
         ├── CircuitBreakerOpenError
@@ -271,6 +274,27 @@ class ToolError(ExecutionPlatformError):
 
     kind = ErrorKind.SERVER
     code = "tool_error"
+
+
+class ToolNotFound(ToolError):
+    """No tool has that name; the message lists the nearest."""
+
+    kind = ErrorKind.NOT_FOUND
+    code = "not_found"
+
+
+class InvalidToolArguments(ToolError):
+    """The arguments do not fit the tool's schema; the message names field, problem and schema."""
+
+    kind = ErrorKind.BAD_REQUEST
+    code = "invalid_args"
+
+
+class ToolTimeout(ToolError):
+    """A tool was stopped at its time limit."""
+
+    kind = ErrorKind.TIMEOUT
+    code = "timeout"
 
 
 class ProviderError(ExecutionPlatformError):

@@ -109,7 +109,7 @@ def test_assert_is_for_tests(module: Path) -> None:
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree(module)))
 
 
-BROAD_EXCEPTS = {"gateway/serve.py", "gateway/edge.py"}
+BROAD_EXCEPTS = {"gateway/serve.py", "gateway/edge.py", "tool_bridge/registry.py"}
 
 
 def test_broad_excepts_stand_at_the_edge_only(module: Path) -> None:

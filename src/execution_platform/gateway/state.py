@@ -18,6 +18,7 @@ from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.snapshot import Snapshot
+from execution_platform.tool_bridge import ToolRegistry
 
 _STREAM_SECONDS = 3600.0
 """A stream that still speaks is cut after this long; silence ends it much earlier."""
@@ -31,6 +32,7 @@ class State:
         self.log = LineLog()
         self.metrics = Metrics()
         self.pulse = Pulse()
+        self.tools = ToolRegistry()
         self.builder = SnapshotBuilder(settings)
         self.snapshot: Snapshot = self.builder.build()
         self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)

@@ -1,5 +1,5 @@
-"""The names of capabilities under their older path; they live in `execution_platform.spi`."""
+"""What each provider offers, under its older path; it lives in `execution_platform.router.capabilities`."""
 
-from execution_platform.spi import CAPABILITIES
+from execution_platform.router.capabilities import PROVIDER_CAPABILITIES as CAPABILITIES
 
 __all__ = ["CAPABILITIES"]

@@ -1,6 +1,6 @@
-"""The persona router under its older path; it lives in `execution_platform.router`."""
+"""The persona router and clients for single providers under their older path; they live in `execution_platform.router`."""
 
 from execution_platform.exceptions import RouterError
-from execution_platform.router import PersonaRouter
+from execution_platform.router import PersonaRouter, get_adapter
 
-__all__ = ["PersonaRouter", "RouterError"]
+__all__ = ["PersonaRouter", "RouterError", "get_adapter"]

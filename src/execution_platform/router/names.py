@@ -120,7 +120,15 @@ class Names:
     def _all(self) -> list[str]:
         listed = [f"{name}/{model}" for name, provider in self._config.providers.items() for model in provider.models]
         personas = [f"{PERSONA}/{name}" for name in self._personas]
-        return [*self._config.aliases, *self._config.models, *self._bare_dormant, *listed, *personas, *self._personas]
+        return [
+            *self._config.aliases,
+            *self._config.models,
+            *self._config.providers,
+            *self._bare_dormant,
+            *listed,
+            *personas,
+            *self._personas,
+        ]
 
 
 def _listing(config: Resolved, wanted: Callable[[str], bool]) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,122 @@
+"""Tools by name: registered by the program, or published by installed packages.
+
+A package publishes a tool under the entry-point group `execution_platform.tools`: an object that follows `ToolProtocol`, or a
+function. Such tools are loaded when a registry is first read, never on import.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from execution_platform.config.problems import suggest
+from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError, ToolNotFound, ToolTimeout
+from execution_platform.spi.tools import ToolDefinition
+from execution_platform.tool_bridge.function import FunctionTool
+from execution_platform.tool_bridge.protocol import ToolProtocol, ToolResult
+
+ENTRY_POINTS = "execution_platform.tools"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+_NO_ARGUMENTS: Mapping[str, object] = {"type": "object", "properties": {}}
+
+Run = Callable[..., Coroutine[Any, Any, object]]
+
+
+class ToolRegistry:
+    """The tools of one gateway or one program. `seconds` is how long a call may take."""
+
+    def __init__(self, *, seconds: float = 30.0, installed: bool = True) -> None:
+        self._seconds = seconds
+        self._tools: dict[str, ToolProtocol] = {}
+        self._unread = installed
+
+    def register(self, tool: ToolProtocol | ToolDefinition, run: Run | None = None) -> None:
+        """Add a tool under its name: one that follows `ToolProtocol`, or a definition with the coroutine function to run.
+
+        Raises `ConfigError` for a name that is taken or no model could write, and for a schema that is no object.
+        """
+        self._add(_as_tool(tool, run))
+
+    def tools(self) -> tuple[ToolProtocol, ...]:
+        """Every tool, in the order of registration, those of installed packages last."""
+        return tuple(self._all().values())
+
+    def tool(self, name: str) -> ToolProtocol:
+        """One tool. Raises `ToolNotFound` with the nearest names."""
+        found = self._all().get(name)
+        if found is None:
+            known = suggest(name, self._tools) or "No tool is registered."
+            raise ToolNotFound(f"no tool has the name {name!r}. {known}", param="name")
+        return found
+
+    async def invoke(self, name: str, arguments: Mapping[str, object] | None = None) -> ToolResult:
+        """Check the arguments and run the tool.
+
+        Raises `ToolNotFound`, `InvalidToolArguments`, `ToolTimeout`, or the `ToolError` the tool raised. Any other exception of a
+        tool becomes a `ToolError` that names its type only: what it says may hold what a model should not read.
+        """
+        tool = self.tool(name)
+        args: Mapping[str, object] = {} if arguments is None else arguments
+        tool.validate_args(args)
+        limit = asyncio.timeout(self._seconds)
+        try:
+            async with limit:
+                return await tool.execute(args)
+        except ExecutionPlatformError:
+            raise
+        except Exception as error:
+            if limit.expired() and isinstance(error, TimeoutError):
+                raise ToolTimeout(f"tool {name!r} did not finish within {self._seconds:g} seconds") from error
+            raise ToolError(f"tool {name!r} failed ({type(error).__name__})") from error
+
+    def _all(self) -> Mapping[str, ToolProtocol]:
+        if self._unread:
+            self._unread = False
+            for entry in entry_points(group=ENTRY_POINTS):
+                published: object = entry.load()
+                if not isinstance(published, ToolProtocol) and callable(published):
+                    published = FunctionTool(published)
+                if not isinstance(published, ToolProtocol):
+                    raise ConfigError(f"entry point {ENTRY_POINTS}: {entry.name} ({entry.value}) is no tool")
+                self._add(published)
+        return self._tools
+
+    def _add(self, tool: ToolProtocol) -> None:
+        # It is somebody else's object, so its types are not to be taken for granted.
+        name, parameters = cast("object", tool.name), cast("object", tool.parameters)
+        if not isinstance(name, str) or not _NAME.match(name):
+            raise ConfigError(
+                f"tool {name!r}: a name is a letter or _, then letters, digits, _, - or ., at most 64 in all"
+            )
+        if name in self._tools:
+            raise ConfigError(f"tool {name!r} is registered already; give one of the two another name")
+        if not isinstance(parameters, Mapping) or cast("Mapping[str, object]", parameters).get("type") != "object":
+            raise ConfigError(f"tool {name!r}: parameters must be a JSON Schema with type: object")
+        self._tools[name] = tool
+
+
+def _as_tool(tool: ToolProtocol | ToolDefinition, run: Run | None) -> ToolProtocol:
+    if isinstance(tool, ToolDefinition):
+        if run is None:
+            raise ConfigError(f"tool {tool.name!r} is a definition only; give the function that runs it as well")
+        return FunctionTool(
+            run, name=tool.name, description=tool.description, parameters=tool.input_schema or _NO_ARGUMENTS
+        )
+    if run is not None:
+        raise ConfigError(f"tool {tool.name!r} runs itself; register it without a function")
+    return tool
+
+
+@cache
+def process_registry() -> ToolRegistry:
+    """The registry of programs that want one for the whole process; made when first asked for."""
+    return ToolRegistry()
+
+
+def __getattr__(name: str) -> object:
+    """`tool_bridge`, the older name of the process's registry: importing this module makes nothing."""
+    if name == "tool_bridge":
+        return process_registry()
+    raise AttributeError(name)
