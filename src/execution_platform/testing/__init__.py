@@ -11,6 +11,8 @@
 `python -m execution_platform.testing` serves other processes. Nothing here needs a test framework.
 """
 
+from execution_platform.testing import proxy_faults
+from execution_platform.testing.fault_proxy import FaultProxy, Listening, Passage
 from execution_platform.testing.faults import (
     BrokenChunk,
     ContentType,
@@ -69,13 +71,16 @@ __all__ = [
     "Exchange",
     "FakeUpstream",
     "Fault",
+    "FaultProxy",
     "Gate",
     "Inject",
+    "Listening",
     "Meter",
     "Native",
     "NoAnswer",
     "NoTerminator",
     "Part",
+    "Passage",
     "Raw",
     "RawSocket",
     "Refusal",
@@ -93,5 +98,6 @@ __all__ = [
     "Told",
     "Vectors",
     "WireRequest",
+    "proxy_faults",
     "script_from_json",
 ]
