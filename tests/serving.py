@@ -93,9 +93,10 @@ async def serving(
 
 
 def three_vendors(upstream: FakeUpstream, **changes: Any) -> dict[str, Any]:
-    """A configuration with the three vendors' kinds, all of them at `upstream`."""
+    """A configuration with the three vendors' kinds, all of them at `upstream`, and retries without long pauses."""
     url = upstream.url
     return {
+        "retry": {"base_seconds": 0.001},
         "providers": {
             "openai": {
                 "kind": "openai",

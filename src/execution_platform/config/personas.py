@@ -10,7 +10,7 @@ from execution_platform.config.legacy import target_name
 from execution_platform.config.problems import Problem, suggest
 from execution_platform.config.schema import RawBudget, RawConfig, RawPersona
 from execution_platform.config.validate import validate_config
-from execution_platform.config.values import Budget, PermissionLevel, PermissionMode, PersonaConfig
+from execution_platform.config.values import Budget, Hedge, PermissionLevel, PermissionMode, PersonaConfig
 from execution_platform.config.yaml import Document
 
 Fields = dict[str, object]
@@ -154,6 +154,8 @@ def _persona(name: str, fields: Fields, *, is_builtin: bool) -> PersonaConfig:
         temperature=cast("float | None", fields.get("temperature")),
         max_tokens=cast("int | None", fields.get("max_tokens")),
         aliases=tuple(cast("list[str] | None", fields.get("aliases")) or ()),
+        hedge=cast("Hedge | None", fields.get("hedge")) or False,
+        continue_on_cut=cast("bool | None", fields.get("continue_on_cut")),
         origin="builtin" if is_builtin else "file",
     )
 

@@ -71,6 +71,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         keys=_keys(raw),
         limits=Limits(body=raw.limits.body, depth=raw.limits.depth, attempts=raw.limits.attempts),
         loss_policy=raw.loss_policy,
+        continue_on_cut=raw.continue_on_cut,
         default_provider=_default(raw, settings, providers, problems),
         development=settings.development,
     )
@@ -101,6 +102,8 @@ def _models(raw: RawConfig) -> dict[str, LogicalModel]:
             name,
             tuple(LogicalTarget(target.model, target.weight, target.priority) for target in model.targets),
             model.strategy,
+            hedge=model.hedge or False,
+            continue_on_cut=model.continue_on_cut,
         )
         for name, model in raw.models.items()
     }

@@ -48,6 +48,12 @@ Names = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 Seconds = Annotated[float, Field(gt=0)]
+Hedge = bool | Seconds
+_HEDGE = (
+    "Ask a second target when the first has no content yet: after so many seconds, or if true when it is slower than "
+    "19 of its last 20 answers; off unless set."
+)
+_CONTINUE = "Let another target go on where a stream of plain text was cut; what the whole gateway does unless set."
 Requires = Annotated[
     RawRequires,
     BeforeValidator(requirements),
@@ -77,7 +83,10 @@ class RawRetry(Raw):
     """How often a provider is tried again before the next one is."""
 
     max_attempts: int | None = Field(
-        default=None, ge=1, le=5, description="Attempts in all, the first included; 3 unless set."
+        default=None,
+        ge=1,
+        le=5,
+        description="Tries of one request at one of its models, the first included; 3 unless set.",
     )
     base_seconds: Seconds | None = Field(
         default=None, description="Upper bound of the first pause, doubled each time; 1 unless set."
@@ -89,10 +98,10 @@ class RawBreaker(Raw):
     """When a failing provider is left alone."""
 
     failure_threshold: int | None = Field(
-        default=None, ge=1, description="Failures in a row that open the breaker; 5 unless set."
+        default=None, ge=1, description="Failures within 30 seconds that open the breaker; 5 unless set."
     )
     timeout_seconds: Seconds | None = Field(
-        default=None, description="Seconds until one try is let through again; 60 unless set."
+        default=None, description="Most seconds until one try is let through again; 60 unless set."
     )
 
 
@@ -123,6 +132,7 @@ class RawProvider(Raw):
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits in seconds.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits.")
     circuit_breaker: RawBreaker = Field(default_factory=RawBreaker, description="Circuit breaker limits.")
+    concurrency: int | None = Field(default=None, ge=1, description="Requests under way at a time; 1000 unless set.")
     headers: dict[str, SecretRef] = Field(
         default_factory=dict, description="Headers sent with every request; values may refer to secrets."
     )
@@ -157,6 +167,8 @@ class RawLogicalModel(Raw):
     strategy: Strategy = Field(
         default="priority", description="How the order of the targets is found for each request."
     )
+    hedge: Hedge | None = Field(default=None, description=_HEDGE)
+    continue_on_cut: bool | None = Field(default=None, description=_CONTINUE)
 
 
 class RawBudget(Raw):
@@ -194,6 +206,8 @@ class RawPersona(Raw):
     temperature: float | None = Field(default=None, ge=0, le=2, description="Used where the caller sets none.")
     max_tokens: int | None = Field(default=None, ge=1, description="Used where the caller sets none.")
     aliases: list[str] | None = Field(default=None, description="Other names of the persona.")
+    hedge: Hedge | None = Field(default=None, description=_HEDGE)
+    continue_on_cut: bool | None = Field(default=None, description=_CONTINUE)
 
     @model_validator(mode="after")
     def _one_spelling(self) -> "RawPersona":
@@ -230,7 +244,7 @@ class RawLimits(Raw):
         default=20 * 1024 * 1024, description="Largest request body, in bytes or as a size such as 20 MiB."
     )
     depth: int = Field(default=64, ge=1, le=512, description="Deepest nesting of a JSON body.")
-    attempts: int = Field(default=3, ge=1, le=5, description="Most targets of a chain that one request may try.")
+    attempts: int = Field(default=3, ge=1, le=5, description="Most tries of one request over all targets.")
 
 
 class RawConfig(Raw):
@@ -242,6 +256,9 @@ class RawConfig(Raw):
     )
     loss_policy: LossPolicyName = Field(default="default", description="What a translation between dialects may lose.")
     keys: list[RawKey] = Field(default_factory=list[RawKey], description="Gateway keys.")
+    continue_on_cut: bool = Field(
+        default=False, description="Let another target go on where a stream of plain text was cut."
+    )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")

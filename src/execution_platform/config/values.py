@@ -10,6 +10,10 @@ from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
 Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+CONCURRENCY = 1000
+"""Requests under way at a provider that sets no limit of its own."""
+Hedge = bool | float
+"""Whether a second target is asked before the first has failed: true after its usual slowest, a number after so many seconds."""
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
@@ -65,6 +69,8 @@ class ProviderConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: Retry = field(default_factory=Retry)
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    concurrency: int = CONCURRENCY
+    """Most requests under way at a time."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     secret_headers: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
     """Headers whose values are references, resolved at use."""
@@ -96,6 +102,9 @@ class LogicalModel:
     name: str
     targets: tuple[LogicalTarget, ...]
     strategy: Strategy = "priority"
+    hedge: Hedge = False
+    continue_on_cut: bool | None = None
+    """None: what the whole gateway does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +138,9 @@ class PersonaConfig:
     temperature: float | None = None
     max_tokens: int | None = None
     aliases: tuple[str, ...] = ()
+    hedge: Hedge = False
+    continue_on_cut: bool | None = None
+    """None: what the whole gateway does."""
     origin: Origin = "file"
 
     @property
@@ -173,6 +185,8 @@ class Resolved:
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     loss_policy: LossPolicy = "default"
+    continue_on_cut: bool = False
+    """Plain text that was cut goes on from another target."""
     default_provider: str | None = None
     """A provider's name; None means `auto`: the first that is available."""
     development: bool = False

@@ -70,8 +70,8 @@ class Downstream:
     include_usage: bool = False
     sse: bool = True
     """Gemini streams as SSE (`alt=sse`) or as one JSON array."""
-    extra: Mapping[str, object] = field(default_factory=dict[str, object])
-    """Members for the native `done` event: provider, fallback_from, simulated …"""
+    extra: dict[str, object] = field(default_factory=dict[str, object])
+    """Members for the native `done` event: provider, fallback_from, simulated …; read when the stream ends."""
 
 
 @dataclass(slots=True)

@@ -37,8 +37,10 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
         headers.append((b"x-ep-cost-usd", header_value(f"{outcome.cost.usd:.8f}")))
     if outcome.simulated:
         headers.append((b"x-ep-simulated", b"true"))
-    if outcome.fallback_from is not None:
-        headers.append((b"x-ep-fallback-from", header_value(outcome.fallback_from)))
+    fallback = outcome.fallback
+    if fallback is not None:
+        headers.append((b"x-ep-fallback-from", header_value(str(fallback.target))))
+        headers.append((b"x-ep-fallback-reason", header_value(fallback.reason)))
     if call.dialect.name == "anthropic":
         headers.append((b"request-id", call.id.encode()))
     return headers

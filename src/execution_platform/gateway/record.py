@@ -4,6 +4,7 @@ from execution_platform.gateway.http import Scope
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.observability.logging import now
 from execution_platform.observability.metrics import Metrics, Route
+from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 
 _OTHER = "other"
@@ -37,8 +38,13 @@ def access_record(
         record["model"] = outcome.target.model
         record["passthrough"] = outcome.passthrough
     record["attempts"] = outcome.attempts
-    if outcome.failures:
-        record["failed"] = [f"{failure.target}: {failure.error.kind.value}" for failure in outcome.failures]
+    run = outcome.run
+    if run is not None and run.detours:
+        record["failed"] = [f"{detour.target}: {detour.reason}" for detour in run.detours]
+    if len(outcome.tried) > 1:
+        record["tries"] = [f"{attempt.target}: {attempt.why} {attempt.status}" for attempt in outcome.tried]
+    if outcome.continued:
+        record["continued"] = outcome.continued
     _add_numbers(record, call, seconds)
     if outcome.error is not None:
         record["level"] = "warning"
@@ -85,7 +91,26 @@ def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
     if usage is not None:
         children.input_tokens.inc(usage.prompt_tokens)
         children.output_tokens.inc(usage.completion_tokens)
-    for failure in outcome.failures:
-        metrics.attempts_failed.labels(failure.target.provider, failure.error.kind.value).inc()
+    if outcome.run is not None and (outcome.run.detours or len(outcome.run.tried) > 1):
+        _count_tries(metrics, outcome.run)
     for loss in outcome.losses:
         metrics.losses.labels(loss.severity).inc()
+
+
+def _count_tries(metrics: Metrics, run: Run) -> None:
+    """Retries, failovers, hedges and continuations by the reason that led to them."""
+    reason = ""
+    for attempt in run.tried:
+        provider = attempt.target.provider
+        if attempt.why == "retry":
+            metrics.retries.labels(provider, reason).inc()
+        elif attempt.why == "hedge":
+            metrics.hedges.labels(provider, "won" if attempt is run.winner else "lost").inc()
+        elif attempt.why == "continuation":
+            metrics.continuations.labels(provider).inc()
+        if attempt.error is not None:
+            reason = attempt.error.kind.value
+            metrics.attempts_failed.labels(provider, reason).inc()
+    fallback = run.fallback(run.winner.target) if run.winner is not None else None
+    if fallback is not None:
+        metrics.failovers.labels(fallback.target.provider, fallback.reason).inc()

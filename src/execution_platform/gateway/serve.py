@@ -102,6 +102,7 @@ async def _open(
         forwarded={name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers},
         deadline=asyncio.get_running_loop().time() + state.deadline_seconds(peek.stream),
         loss_policy=principal.loss_policy or snapshot.config.loss_policy,
+        repeats=headers.get(b"x-stainless-retry-count", b"0") == b"0",
     )
 
 

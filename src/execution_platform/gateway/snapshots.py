@@ -18,6 +18,7 @@ from execution_platform.gateway.discovery import find_local
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.fleet import Fleet
 from execution_platform.providers.registry import specs
+from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Principal
@@ -34,6 +35,7 @@ class SnapshotBuilder:
         self.fleet = Fleet(settings.environ)
         self._stash = Stash()
         self._latencies = Latencies()
+        self.board = Board()
         self._configured: frozenset[str] = frozenset()
         self._found: dict[str, ProviderConfig] = {}
         self._overlays: dict[str, Mapping[str, object]] = {}
@@ -105,6 +107,7 @@ class SnapshotBuilder:
             live=frozenset(live) | frozenset(known().always_available) & providers.keys(),
             stash=self._stash,
             latencies=self._latencies,
+            board=self.board,
         )
 
 

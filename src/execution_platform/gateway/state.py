@@ -13,9 +13,11 @@ from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.snapshots import SnapshotBuilder, authenticator_for
+from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.observability.logging import LineLog
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
+from execution_platform.router.limits import upstream_policies
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.tool_bridge import ToolRegistry
@@ -35,6 +37,7 @@ class State:
         self.tools = ToolRegistry()
         self.builder = SnapshotBuilder(settings)
         self.snapshot: Snapshot = self.builder.build()
+        self.snapshot.board.configure(upstream_policies(self.snapshot.config))
         self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
         self.started_at = time.time()
 
@@ -56,6 +59,7 @@ class State:
     def swap(self, snapshot: Snapshot) -> None:
         """Serve new requests by `snapshot`; requests under way keep theirs."""
         self.snapshot = snapshot
+        snapshot.board.configure(upstream_policies(snapshot.config))
         self.authenticator = authenticator_for(self.builder, snapshot.config)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
@@ -74,6 +78,7 @@ class State:
     def provider_views(self) -> dict[str, dict[str, object]]:
         """Each provider: whether it can be called, and the reason when not."""
         views: dict[str, dict[str, object]] = {}
+        deployments = deployments_by_provider(self.snapshot)
         for name, given in self.snapshot.config.providers.items():
             provider = self.snapshot.providers.get(name)
             simulated = provider is not None and provider.simulated
@@ -83,7 +88,8 @@ class State:
                 "sdk": provider is not None,
                 "configured": configured,
                 "simulated": simulated,
-                "breaker": "closed",
+                "breaker": worst_breaker(deployments.get(name, ())),
+                "deployments": [deployment_view(view) for view in deployments.get(name, ())],
                 "models": list(given.models),
                 "reason": None if configured else _missing(given),
             }

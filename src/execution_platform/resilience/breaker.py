@@ -143,6 +143,11 @@ class Breaker:
         if self._passed > _ENOUGH:
             self._close()
 
+    def answered(self, permit: int, now: float) -> None:
+        """The try was refused by a deployment that works: the end of an outage, and nothing to count without one."""
+        if self._state != "closed":
+            self.succeed(permit, now)
+
     def fail(self, permit: int, now: float) -> None:
         """The try failed in a way that counts, or its first content was late."""
         if permit != self._permit or self._state == "open":

@@ -5,13 +5,13 @@ provider. An explicit target never falls back; personas and logical models use t
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from execution_platform.catalog.profiles import ProfileTable
 from execution_platform.config.known import choose_default
 from execution_platform.config.problems import Problem
-from execution_platform.config.values import PersonaConfig, Resolved, Strategy
+from execution_platform.config.values import Hedge, LogicalModel, PersonaConfig, Resolved, Strategy
 from execution_platform.exceptions import RouterError
 from execution_platform.router.names import NamedLogical, NamedPersona, NamedTarget, Names, split
 from execution_platform.router.policy import (
@@ -41,6 +41,10 @@ class Route:
     requested: str = ""
     explicit: bool = False
     """The request named the provider, so there is no fallback."""
+    hedge: Hedge = False
+    """Whether, or after how many seconds, a second target is asked as well."""
+    continue_on_cut: bool = False
+    """Plain text that was cut goes on from the next target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class _Way:
     explicit: bool = False
     fixed: tuple[Target, ...] | None = None
     """The targets where neither the request nor chance can change them."""
+    hedge: Hedge = False
+    continue_on_cut: bool = False
 
     @property
     def strategy(self) -> Strategy:
@@ -104,7 +110,8 @@ class RoutingTable:
         """Models of usable providers, each under its provider's name."""
         self._personas = {name: self._persona_way(persona) for name, persona in config.personas.items()}
         self._logical = {
-            name: self._way((group_of(self._names, model),), f"model {name}") for name, model in config.models.items()
+            name: self._way((group_of(self._names, model),), f"model {name}", chain=model)
+            for name, model in config.models.items()
         }
 
     def profile(self, target: Target) -> ModelProfile:
@@ -128,12 +135,12 @@ class RoutingTable:
         way = self._find(name, persona)
         requested = name or (f"persona/{persona}" if persona else self.default_provider)
         if way.fixed and not requires:
-            return Route(way.fixed, way.persona, requested, way.explicit)
+            return Route(way.fixed, way.persona, requested, way.explicit, way.hedge, way.continue_on_cut)
         judged = self._judge(way, requires)
         kept = tuple(candidate.target for candidate in judged if candidate.kept)
         if not kept:
             raise refusal(judged, explicit=way.explicit, wanted=way.wanted)
-        return Route(kept, way.persona, requested, way.explicit)
+        return Route(kept, way.persona, requested, way.explicit, way.hedge, way.continue_on_cut)
 
     def explain(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> Decision:
         """The same decision with every candidate and its reason. Raises `RouterError` for unknown names only."""
@@ -185,15 +192,23 @@ class RoutingTable:
                 continue  # Reported by `check_personas` when the snapshot was built.
         if not persona.chain:
             return _Way((), f"persona {persona.name}", persona)
-        return self._way(tuple(groups), f"persona {persona.name}", persona)
+        return self._way(tuple(groups), f"persona {persona.name}", persona, chain=persona)
 
-    def _way(self, groups: tuple[Group, ...], wanted: str, persona: PersonaConfig | None = None) -> _Way:
+    def _way(
+        self,
+        groups: tuple[Group, ...],
+        wanted: str,
+        persona: PersonaConfig | None = None,
+        *,
+        chain: PersonaConfig | LogicalModel,
+    ) -> _Way:
         """The way, with its targets fixed where no strategy has to choose at each request."""
-        way = _Way(groups, wanted, persona)
+        goes_on = self._config.continue_on_cut if chain.continue_on_cut is None else chain.continue_on_cut
+        way = _Way(groups, wanted, persona, hedge=chain.hedge, continue_on_cut=goes_on)
         if any(group.strategy != "priority" and len(group.targets) > 1 for group in groups):
             return way
         fixed = tuple(candidate.target for candidate in self._judge(way, NOTHING) if candidate.kept)
-        return _Way(groups, wanted, persona, fixed=fixed or None)
+        return replace(way, fixed=fixed or None)
 
     def _judge(self, way: _Way, requires: Requires) -> list[Candidate]:
         needed = joined(way.persona.requires, requires) if way.persona is not None else requires

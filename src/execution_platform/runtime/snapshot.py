@@ -9,6 +9,7 @@ from execution_platform.config.resolve import Resolved
 from execution_platform.exceptions import NotConfigured
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.base import Provider
+from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
 from execution_platform.runtime.latency import Latencies
@@ -35,6 +36,8 @@ class Snapshot:
     """Providers that have what they need to be called; a local server must also have answered."""
     stash: Stash = field(default_factory=Stash)
     latencies: Latencies = field(default_factory=Latencies)
+    board: Board = field(default_factory=Board)
+    """What is known of every deployment: breakers, cool-downs, bulkheads, retry budgets."""
 
     def profile(self, target: Target) -> ModelProfile:
         """The facts of the target's model."""

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from execution_platform import __version__
 from execution_platform.gateway.policy import Caller, GatewayState
+from execution_platform.gateway.upstreams import show_upstreams
 
 router = APIRouter(tags=["health"])
 
@@ -56,4 +57,5 @@ def providers(state: GatewayState, _: Caller) -> dict[str, Any]:
 def metrics(state: GatewayState, _: Caller) -> Response:
     """Prometheus text."""
     state.metrics.log_dropped.set(state.log.dropped)
+    show_upstreams(state.metrics, state.snapshot)
     return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
