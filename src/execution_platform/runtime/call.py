@@ -50,6 +50,10 @@ class Outcome:
     """Time spent waiting for the upstream before the commit point."""
     cost: Cost | None = None
     told: Mapping[str, str] = field(default_factory=dict[str, str])
+    trying: Target | None = None
+    """Who is asked just now, until content comes."""
+    is_last: bool = False
+    """Nobody is left to ask after `trying`."""
 
     @property
     def usage(self) -> Usage | None:
@@ -95,3 +99,8 @@ class Call:
     """The request as it goes to the targets."""
     outcome: Outcome = field(default_factory=Outcome)
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def stream_type(self) -> str:
+        """What a streamed answer is called: Gemini's JSON array is no event stream."""
+        return self.dialect.stream_type if self.sse else "application/json"

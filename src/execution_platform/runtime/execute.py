@@ -62,6 +62,7 @@ async def _attempt(call: Call, target: Target, *, last: bool) -> Answer:
     provider = call.snapshot.provider(target.provider)
     exchange = exchange_for(call, target, provider)
     call.outcome.losses.clear()
+    call.outcome.trying, call.outcome.is_last = target, last
     if ARMED:
         await reach("kernel.before_dispatch")
     begun = time.perf_counter()
@@ -104,11 +105,6 @@ def named(error: ProviderError, provider: Provider, exchange: Exchange) -> Provi
     return error
 
 
-def _stream_type(call: Call) -> str:
-    """What a streamed answer is called: Gemini's JSON array is no event stream."""
-    return call.dialect.stream_type if call.sse else _JSON
-
-
 # Passthrough
 
 
@@ -136,7 +132,7 @@ async def _relayed(call: Call, provider: WireProvider, exchange: Exchange, *, la
         raise named(error, provider, exchange) from error.__cause__
     except builtins.TimeoutError as error:
         raise _too_late(provider, exchange) from error
-    return Answer(_stream_type(call), stream=_relay_rest(call, reply, relay, held, chunks))
+    return Answer(call.stream_type, stream=_relay_rest(call, reply, relay, held, chunks))
 
 
 async def _relay_head(reply: Reply, relay: Relay) -> tuple[bytes, AsyncIterator[bytes]]:
@@ -166,12 +162,14 @@ async def _relay_rest(
 ) -> AsyncIterator[bytes]:
     outcome, metered, clean = call.outcome, relay.metered, call.snapshot.redactor.body
     outcome.first_content = time.perf_counter()
+    last = held
     try:
         yield held
         async for data in chunks:
             out = relay.feed(data)
             if out:
                 yield out if metered.error is None else clean(out)
+                last = out
         tail = relay.close()
         if tail:
             yield tail if metered.error is None else clean(tail)
@@ -181,7 +179,7 @@ async def _relay_rest(
             raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
     except ExecutionPlatformError as error:
         outcome.error = error
-        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id)
+        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id, array=None if call.sse else last)
     finally:
         reply.close()
 
@@ -226,7 +224,7 @@ async def _translated(call: Call, target: Target, provider: Provider, exchange: 
         raise
     except builtins.TimeoutError as error:
         raise _too_late(provider, exchange) from error
-    return Answer(_stream_type(call), stream=_encode_rest(call, provider, exchange, committed, watch))
+    return Answer(call.stream_type, stream=_encode_rest(call, provider, exchange, committed, watch))
 
 
 async def _encode_rest(
