@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvicorn
 import yaml
 
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.app import Gateway, build
+from execution_platform.gateway.server import EdgeServer
 from execution_platform.testing import FakeUpstream
 
 
@@ -76,9 +76,7 @@ async def serving(
         port = listener.getsockname()[1]
         settings_environ["EP_PORT"] = str(port)
         gateway = build(Settings(settings_environ))
-        server = uvicorn.Server(
-            uvicorn.Config(gateway, log_config=None, access_log=False, lifespan="on", http="httptools", loop="none")
-        )
+        server = EdgeServer(gateway, loop="none")
         serve = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             if serve.done():

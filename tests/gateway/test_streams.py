@@ -1,6 +1,7 @@
 """Streams in time: heartbeats, the commit point, deadlines, leaving clients, and many at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def impatient(upstream: FakeUpstream, **changes: Any) -> dict[str, Any]:
     return config
 
 
+class Beats:
+    """A stream that wants a heartbeat whenever it was silent."""
+
+    wants_beat = True
+    touched = 0.0
+
+    def __init__(self, beat: Callable[[], Awaitable[None]]) -> None:
+        self.beat = beat
+
+
 async def with_pulse(gateway: Served, seconds: float) -> None:
     """The same gateway with a quicker heartbeat."""
     state = gateway.gateway.state
@@ -80,26 +91,27 @@ def test_a_reader_that_stalls_holds_up_nobody_elses_heartbeat(tmp_path: Path) ->
         beats: list[str] = []
         stuck = asyncio.Event()
 
-        async def never(message: Any) -> None:
+        async def never() -> None:
             beats.append("stalled")
             await stuck.wait()
 
         three = asyncio.Event()
 
-        async def reads(message: Any) -> None:
+        async def reads() -> None:
             beats.append("reads")
             if beats.count("reads") == 3:
                 three.set()
 
         pulse = Pulse(0.01)
         pulse.start()
-        pulse.touch(1, never, b": \n\n")
-        pulse.touch(2, reads, b": \n\n")
+        stalled = Beats(never)
+        pulse.add(stalled)
+        pulse.add(Beats(reads))
         async with asyncio.timeout(5):
             await three.wait()
         assert beats.count("stalled") == 1
-        pulse.forget(1)
-        pulse.touch(3, never, b": \n\n")
+        pulse.discard(stalled)
+        pulse.add(Beats(never))
         await pulse.stop()
 
     asyncio.run(run())

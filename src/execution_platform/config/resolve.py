@@ -16,6 +16,7 @@ from execution_platform.config.settings import Settings
 from execution_platform.config.values import (
     Budget,
     CircuitBreaker,
+    DrainLimits,
     GatewayKeyConfig,
     Limits,
     LogicalModel,
@@ -31,6 +32,7 @@ from execution_platform.config.values import (
 __all__ = [
     "Budget",
     "CircuitBreaker",
+    "DrainLimits",
     "GatewayKeyConfig",
     "Limits",
     "LogicalModel",
@@ -69,7 +71,9 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         models=models,
         aliases=dict(raw.aliases),
         keys=_keys(raw),
-        limits=Limits(body=raw.limits.body, depth=raw.limits.depth, attempts=raw.limits.attempts),
+        limits=Limits(**raw.limits.model_dump()),
+        drain=DrainLimits(**raw.drain.model_dump()),
+        trusted_proxies=tuple(raw.trusted_proxies),
         loss_policy=raw.loss_policy,
         continue_on_cut=raw.continue_on_cut,
         default_provider=_default(raw, settings, providers, problems),

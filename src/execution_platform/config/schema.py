@@ -1,9 +1,10 @@
 """The configuration file as it is written: every section, with the sentence that its JSON Schema shows."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from ipaddress import ip_network
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
 from execution_platform.config.secret import SecretRef
@@ -42,6 +43,16 @@ Size = Annotated[
     int, BeforeValidator(_size), Field(ge=1), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]
 Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("must be an address or a network such as 10.0.0.0/8") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Names = Annotated[
     list[str],
     BeforeValidator(_one_or_many),
@@ -245,6 +256,45 @@ class RawLimits(Raw):
     )
     depth: int = Field(default=64, ge=1, le=512, description="Deepest nesting of a JSON body.")
     attempts: int = Field(default=3, ge=1, le=5, description="Most tries of one request over all targets.")
+    in_flight: int = Field(
+        default=2000, ge=1, description="Most requests that one process serves at a time; more are refused at once."
+    )
+    streams: int = Field(default=1500, ge=1, description="Most streamed answers among them.")
+    lag_seconds: Seconds = Field(
+        default=0.025, description="Delay of the event loop from which fewer requests are admitted."
+    )
+    connections_per_peer: int | None = Field(
+        default=None, ge=1, description="Most connections from one address; trusted proxies are exempt."
+    )
+    header_block: Size = Field(default=32 * 1024, description="Largest block of request headers.")
+    url_length: Size = Field(default=8 * 1024, description="Longest request target.")
+    head_seconds: Seconds = Field(
+        default=10, description="Seconds from the first byte of a request to its last header."
+    )
+    body_seconds: Seconds = Field(default=30, description="Seconds from the last header to the last byte of the body.")
+    write_seconds: Seconds = Field(default=60, description="Seconds after which a client that reads nothing is cut.")
+    idle_seconds: Seconds = Field(default=75, description="Seconds a connection is kept between two requests.")
+
+
+class RawDrain(Raw):
+    """How a process ends after SIGTERM or SIGINT."""
+
+    accept_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=5, description="Seconds in which new connections are still accepted, until load balancers know."
+    )
+    soft_seconds: Seconds = Field(
+        default=120, description="Seconds after which work that can be taken up elsewhere is put down."
+    )
+    hard_seconds: Seconds = Field(
+        default=300, description="Seconds after which what still runs is ended with an error."
+    )
+    fast_seconds: Seconds = Field(default=5, description="Seconds left after a second signal.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.accept_seconds <= self.soft_seconds <= self.hard_seconds:
+            raise ValueError("accept_seconds, soft_seconds and hard_seconds must not decrease in this order")
+        return self
 
 
 class RawConfig(Raw):
@@ -260,6 +310,11 @@ class RawConfig(Raw):
         default=False, description="Let another target go on where a stream of plain text was cut."
     )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
+    drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
+    trusted_proxies: list[Network] = Field(
+        default_factory=list[str],
+        description="Addresses or networks (10.0.0.0/8) of proxies whose x-forwarded-for is believed.",
+    )
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")
     circuit_breaker: RawBreaker = Field(

@@ -170,6 +170,26 @@ class Limits:
     body: int = 20 * 1024 * 1024
     depth: int = 64
     attempts: int = 3
+    in_flight: int = 2000
+    streams: int = 1500
+    lag_seconds: float = 0.025
+    connections_per_peer: int | None = None
+    header_block: int = 32 * 1024
+    url_length: int = 8 * 1024
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    write_seconds: float = 60.0
+    idle_seconds: float = 75.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainLimits:
+    """How a process ends: seconds since the first signal, and the seconds a second one leaves."""
+
+    accept_seconds: float = 5.0
+    soft_seconds: float = 120.0
+    hard_seconds: float = 300.0
+    fast_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +204,9 @@ class Resolved:
     """Other names for models, each to the name it stands for."""
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    drain: DrainLimits = field(default_factory=DrainLimits)
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `x-forwarded-for` is believed."""
     loss_policy: LossPolicy = "default"
     continue_on_cut: bool = False
     """Plain text that was cut goes on from another target."""

@@ -262,8 +262,11 @@ class Dialect(Protocol):
         """An error body in this dialect."""
         ...
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
-        """An error inside a stream that has already begun; nothing follows it."""
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
+        """An error inside a stream that has already begun; nothing follows it.
+
+        Where the stream is one JSON array, `array` is what was last written of it, empty before anything was.
+        """
         ...
 
     def encode_models(self, models: Sequence[ModelEntry]) -> bytes:

@@ -16,6 +16,9 @@ from execution_platform.observability.redaction import Redactor
 _NATIVE_BUDGET = 429
 """Clients of the native path know only 429 for an exhausted budget."""
 
+_ANTHROPIC_OVERLOADED = 529
+"""`overloaded_error` (https://docs.claude.com/en/api/errors, 2026-11)."""
+
 
 class InternalError(ExecutionPlatformError):
     """Our own failure. The cause is in the log under the request id."""
@@ -29,10 +32,24 @@ class InternalError(ExecutionPlatformError):
         return 500
 
 
+class Overloaded(ExecutionPlatformError):
+    """The process is full, or ends: nothing of the request was done. `retry_after` says when to come back."""
+
+    kind = ErrorKind.OVERLOADED
+    code = "overloaded"
+
+
+def ending() -> Overloaded:
+    """What is told to whom the process cannot serve to the end any more."""
+    return Overloaded("the gateway is being stopped: try again", code="shutting_down", retry_after=1)
+
+
 def status_of(error: ExecutionPlatformError, dialect: Dialect) -> int:
     """The downstream status."""
     if isinstance(error, BudgetExceeded) and dialect.name == "native":
         return _NATIVE_BUDGET
+    if isinstance(error, Overloaded) and dialect.name == "anthropic":
+        return _ANTHROPIC_OVERLOADED
     return error.status
 
 

@@ -1,5 +1,6 @@
 """The access log line and the counters of one request."""
 
+from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.observability.logging import now
@@ -68,6 +69,15 @@ def _add_numbers(record: dict[str, object], call: Call, seconds: float) -> None:
         record["losses"] = [f"{loss.severity}:{loss.path}" for loss in outcome.losses]
     if call.trace is not None:
         record["trace_id"] = call.trace.trace_id
+
+
+def watch_admission(metrics: Metrics, admission: Admission) -> None:
+    """Let a scrape read the gate's own numbers: a request counts them once."""
+    metrics.in_flight.set_function(lambda: admission.in_flight)
+    metrics.allowed.set_function(lambda: admission.allowed)
+    metrics.streams.set_function(lambda: admission.streams)
+    for priority in Priority:
+        metrics.shed.labels(priority.name.lower()).set_function(lambda at=priority: admission.refused[at])
 
 
 def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError, UnprocessableRequest
+from execution_platform.gateway.admission import Admission
 from execution_platform.gateway.auth import Authenticator
+from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
+from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.pulse import Pulse
-from execution_platform.gateway.record import access_record, observe
+from execution_platform.gateway.record import access_record, observe, watch_admission
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.snapshots import SnapshotBuilder, authenticator_for
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
@@ -38,19 +41,29 @@ class State:
         self.builder = SnapshotBuilder(settings)
         self.snapshot: Snapshot = self.builder.build()
         self.snapshot.board.configure(upstream_policies(self.snapshot.config))
+        self.admission = Admission(self.snapshot.config.limits)
+        self.drain = Drain()
+        self.worker = 0
+        """Which of the processes on one address this is."""
+        self.lag = LagSampler(self._note_lag)
+        watch_admission(self.metrics, self.admission)
         self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
         self.started_at = time.time()
 
     async def start(self) -> None:
         """Look for local servers, then serve."""
         self.pulse.start()
+        self.lag.start()
         found = await self.builder.discover()
         if found:
             self.swap(self.builder.build())
-        self.log.event("started", config=self.snapshot.version, providers=sorted(self.snapshot.providers))
+        self.log.event(
+            "started", worker=self.worker, config=self.snapshot.version, providers=sorted(self.snapshot.providers)
+        )
 
     async def stop(self) -> None:
         """Close what is open: local models, connections, the log."""
+        self.lag.stop()
         await self.pulse.stop()
         await self.builder.fleet.aclose()
         self.log.event("stopped")
@@ -95,8 +108,14 @@ class State:
             }
         return views
 
+    def _note_lag(self, seconds: float) -> None:
+        self.metrics.loop_lag.observe(seconds)
+        self.admission.note_lag(seconds)
+
     def not_ready(self) -> str | None:
         """Why no request can be served; None when some can."""
+        if self.drain.begun:
+            return "the process is being stopped"
         return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
 
     def default_model(self) -> str:

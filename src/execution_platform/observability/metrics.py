@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from execution_platform.observability import semconv
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _OVERHEAD = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
 
@@ -89,6 +90,19 @@ class Metrics:
         self.losses = Counter("ep_losses", "Things a translation could not carry", ("severity",), registry=registry)
         self.refused = Counter("ep_refused", "Requests refused by the gateway", ("code",), registry=registry)
         self.streams = Gauge("ep_streams_in_flight", "Streams being served", registry=registry)
+        self.in_flight = Gauge("ep_requests_in_flight", "Requests being served", registry=registry)
+        self.allowed = Gauge("ep_requests_allowed", "Requests admitted at a time just now", registry=registry)
+        self.shed = Gauge(
+            "ep_requests_shed", "Requests refused so far because the process was full", ("priority",), registry=registry
+        )
+        self.connections = Gauge("ep_connections", "Open client connections", registry=registry)
+        self.connections_refused = Counter(
+            "ep_connections_refused", "Connections over a limit", ("reason",), registry=registry
+        )
+        self.slow_clients = Counter("ep_slow_clients", "Clients that missed a deadline", ("what",), registry=registry)
+        self.loop_lag = Histogram(
+            "ep_event_loop_lag_seconds", "Delay of the event loop, sampled", buckets=_LAG, registry=registry
+        )
         self.log_dropped = Gauge("ep_log_lines_dropped", "Log lines nobody read in time", registry=registry)
         self._routes: dict[Route, RouteMetrics] = {}
 

@@ -122,3 +122,8 @@ class Call:
     """The request as it goes to the targets."""
     outcome: Outcome = field(default_factory=Outcome)
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def stream_type(self) -> str:
+        """What a streamed answer is called: Gemini's JSON array is no event stream."""
+        return self.dialect.stream_type if self.sse else "application/json"

@@ -64,11 +64,6 @@ async def _attempt(call: Call, attempt: Attempt) -> Answer:
     return await _translated(call, attempt, provider, exchange)
 
 
-def _stream_type(call: Call) -> str:
-    """What a streamed answer is called: Gemini's JSON array is no event stream."""
-    return call.dialect.stream_type if call.sse else _JSON
-
-
 # Passthrough
 
 
@@ -86,7 +81,7 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     attempt.metered = relay.metered
     opened = await first_content(attempt, provider, exchange, _open(provider, path, body, exchange, relay))
     attempt.keeps, attempt.discard = True, opened.reply.close
-    return Answer(_stream_type(call), stream=_relay_rest(call, attempt, relay, opened))
+    return Answer(call.stream_type, stream=_relay_rest(call, attempt, relay, opened))
 
 
 async def _whole(attempt: Attempt, provider: WireProvider, path: str, body: bytes, exchange: Exchange) -> bytes:
@@ -136,12 +131,14 @@ async def _relay_head(reply: Reply, relay: Relay) -> _Opened:
 async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opened) -> AsyncIterator[bytes]:
     outcome, metered, clean = call.outcome, relay.metered, call.snapshot.redactor.body
     outcome.first_content = time.perf_counter()
+    last = opened.held
     try:
         yield opened.held
         async for data in opened.chunks:
             out = relay.feed(data)
             if out:
                 yield out if metered.error is None else clean(out)
+                last = out
         tail = relay.close()
         if tail:
             yield tail if metered.error is None else clean(tail)
@@ -151,7 +148,7 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
             raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
     except ExecutionPlatformError as error:
         outcome.error = error
-        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id)
+        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id, array=None if call.sse else last)
     finally:
         attempt.leave()
         opened.reply.close()
@@ -191,7 +188,7 @@ async def _translated(call: Call, attempt: Attempt, provider: Provider, exchange
     stream = provider.stream(replace(request, stream=True), exchange)
     committed = await first_content(attempt, provider, exchange, commit(stream))
     attempt.keeps, attempt.discard = True, committed.aclose
-    return Answer(_stream_type(call), stream=_encode_rest(call, attempt, provider, committed, watch))
+    return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
 
 
 async def _encode_rest(

@@ -97,7 +97,7 @@ class Anthropic:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """An error inside a stream that has already begun."""
         return errors.error_frame(error, request_id)
 

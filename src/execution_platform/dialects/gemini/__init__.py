@@ -100,9 +100,11 @@ class Gemini:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """An error inside a stream of server-sent events; an array's is written by its encoder for `Failed`."""
-        return errors.error_frame(error, request_id)
+        return (
+            errors.error_frame(error, request_id) if array is None else errors.error_element(error, request_id, array)
+        )
 
     def encode_models(self, models: Sequence[ModelEntry]) -> bytes:
         """A model listing."""

@@ -110,7 +110,7 @@ class NativeDialect:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """The `error` event; the request id is in the header."""
         del request_id
         return errors.error_frame(error)
