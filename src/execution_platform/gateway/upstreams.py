@@ -49,4 +49,4 @@ def show_upstreams(metrics: Metrics, snapshot: Snapshot) -> None:
             metrics.breaker.labels(*view.key).set(_GRAVITY[view.breaker])
             metrics.cooling.labels(*view.key).set(view.cooling)
     for name in snapshot.providers:
-        metrics.in_flight.labels(name).set(snapshot.board.upstream(name).bulkhead.inside)
+        metrics.upstream_in_flight.labels(name).set(snapshot.board.upstream(name).bulkhead.inside)

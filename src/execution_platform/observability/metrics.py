@@ -84,7 +84,7 @@ class Metrics:
             (semconv.PROVIDER, semconv.MODEL),
             registry=registry,
         )
-        self.in_flight = Gauge(
+        self.upstream_in_flight = Gauge(
             "ep_upstream_in_flight", "Requests under way at a provider", (semconv.PROVIDER,), registry=registry
         )
         self.losses = Counter("ep_losses", "Things a translation could not carry", ("severity",), registry=registry)
