@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import cast
 
 from execution_platform.config.known import canonical_provider, choose_default
+from execution_platform.config.limits import resolve_rate_limits
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.providers import KindTable, resolve_providers
@@ -72,6 +73,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         aliases=dict(raw.aliases),
         keys=_keys(raw),
         limits=Limits(**raw.limits.model_dump()),
+        rate_limits=resolve_rate_limits(raw, settings, personas=personas, providers=providers, problems=problems),
         drain=DrainLimits(**raw.drain.model_dump()),
         trusted_proxies=tuple(raw.trusted_proxies),
         loss_policy=raw.loss_policy,

@@ -196,6 +196,36 @@ class RawBudget(Raw):
     )
 
 
+class RawRateLimit(Raw):
+    """How much may pass in a minute; in no 60 seconds more than this does."""
+
+    requests: int | None = Field(default=None, ge=1, description="Requests per minute.")
+    tokens: int | None = Field(default=None, ge=1, description="Tokens per minute, in and out.")
+    burst: int | None = Field(
+        default=None, ge=1, description="Requests that may come at once; the whole limit unless set."
+    )
+    token_burst: int | None = Field(
+        default=None, ge=1, description="Tokens that may be asked for at once; the whole limit unless set."
+    )
+
+
+class RawRateLimits(Raw):
+    """Rate limits by name; `*` gives every name without limits of its own the same ones."""
+
+    replicas: int = Field(
+        default=1, ge=1, description="Processes that share the limits; each takes its part where Redis cannot be asked."
+    )
+    keys: dict[str, RawRateLimit] = Field(default_factory=dict, description="By gateway key.")
+    tenants: dict[str, RawRateLimit] = Field(default_factory=dict, description="By tenant.")
+    personas: dict[str, RawRateLimit] = Field(default_factory=dict, description="By persona.")
+    providers: dict[str, RawRateLimit] = Field(
+        default_factory=dict, description="By provider; a chain moves on to its next target."
+    )
+    models: dict[str, RawRateLimit] = Field(
+        default_factory=dict, description="By provider/model; a chain moves on to its next target."
+    )
+
+
 class RawPersona(Raw):
     """One persona: what it needs, what it prefers, what it may do."""
 
@@ -214,6 +244,7 @@ class RawPersona(Raw):
     permissions: dict[str, PermissionLevel] | None = Field(default=None, description="Permission level by tool.")
     permission_mode: PermissionMode | None = Field(default=None, description="How tool calls are approved.")
     budget: RawBudget | None = Field(default=None, description="Limits of tokens and money.")
+    rate_limit: RawRateLimit | None = Field(default=None, description="How much may pass in a minute.")
     temperature: float | None = Field(default=None, ge=0, le=2, description="Used where the caller sets none.")
     max_tokens: int | None = Field(default=None, ge=1, description="Used where the caller sets none.")
     aliases: list[str] | None = Field(default=None, description="Other names of the persona.")
@@ -240,6 +271,7 @@ class RawKey(Raw):
     models: list[str] | None = Field(default=None, description="Models the key may use; all unless set.")
     loss_policy: LossPolicyName | None = Field(default=None, description="What a translation may lose for this key.")
     admin: bool = Field(default=False, description="May use the management paths.")
+    rate_limit: RawRateLimit | None = Field(default=None, description="How much may pass in a minute.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> "RawKey":
@@ -315,6 +347,7 @@ class RawConfig(Raw):
         default_factory=list[str],
         description="Addresses or networks (10.0.0.0/8) of proxies whose x-forwarded-for is believed.",
     )
+    rate_limits: RawRateLimits = Field(default_factory=RawRateLimits, description="Requests and tokens per minute.")
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")
     circuit_breaker: RawBreaker = Field(

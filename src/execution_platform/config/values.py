@@ -121,6 +121,16 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What may pass in a minute; None is no limit. A burst is the whole limit unless set."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    burst: int | None = None
+    token_burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PersonaConfig:
     """One persona with everything it inherits."""
 
@@ -135,6 +145,7 @@ class PersonaConfig:
     permissions: Mapping[str, PermissionLevel] = field(default_factory=dict[str, PermissionLevel])
     permission_mode: PermissionMode = "default"
     budget: Budget | None = None
+    rate_limit: RateLimit | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     aliases: tuple[str, ...] = ()
@@ -193,6 +204,19 @@ class DrainLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """Rate limits by scope and name; `*` is every name without one of its own."""
+
+    replicas: int = 1
+    """Processes that share the limits where Redis cannot tell."""
+    keys: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    tenants: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    personas: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    providers: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    models: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """One version of the configuration."""
 
@@ -207,6 +231,7 @@ class Resolved:
     drain: DrainLimits = field(default_factory=DrainLimits)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     loss_policy: LossPolicy = "default"
     continue_on_cut: bool = False
     """Plain text that was cut goes on from another target."""

@@ -76,7 +76,7 @@ class Edge:
         """Nothing behind here but the public paths is reached without a principal, and no body that is not strict JSON."""
         headers = read_headers(scope)
         if scope["path"] not in PUBLIC_PATHS:
-            self._state.authenticator.authenticate(headers)
+            self._state.identify(scope, headers)
         limits = self._state.snapshot.config.limits
         body = await read_body(scope, receive, headers, limits.body)
         if body:

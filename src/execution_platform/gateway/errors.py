@@ -1,5 +1,7 @@
 """Errors on the wire: status, headers and body in the caller's dialect, without a secret in them."""
 
+import math
+
 from execution_platform import _json
 from execution_platform.dialects.base import Dialect
 from execution_platform.exceptions import (
@@ -8,6 +10,7 @@ from execution_platform.exceptions import (
     ErrorKind,
     ExecutionPlatformError,
     ProviderError,
+    RateLimited,
 )
 from execution_platform.gateway.headers import header_value
 from execution_platform.gateway.http import HeaderList
@@ -77,6 +80,9 @@ def error_headers(error: ExecutionPlatformError) -> HeaderList:
     """Headers that belong to the error itself."""
     headers: HeaderList = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+        # Rounded up: who comes back at the second that is told finds room.
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+        if isinstance(error, RateLimited):
+            headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
     headers.append((b"x-ep-error", header_value(error.code)))
     return headers

@@ -3,6 +3,7 @@
 import time
 
 from execution_platform.gateway.http import HeaderList
+from execution_platform.gateway.ratelimits import rate_limit_headers
 from execution_platform.runtime.call import Call
 from execution_platform.spi.loss import loss_header
 
@@ -41,6 +42,8 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
     if fallback is not None:
         headers.append((b"x-ep-fallback-from", header_value(str(fallback.target))))
         headers.append((b"x-ep-fallback-reason", header_value(fallback.reason)))
+    if call.limits:
+        headers.extend(rate_limit_headers(call))
     if call.dialect.name == "anthropic":
         headers.append((b"request-id", call.id.encode()))
     return headers

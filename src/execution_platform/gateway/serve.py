@@ -37,6 +37,7 @@ from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.observe import settle
 from execution_platform.runtime.plan import plan
+from execution_platform.runtime.throttle import settle_limits, throttle
 
 _GONE = 499
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
@@ -77,6 +78,8 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         admission.in_flight -= 1
         if out is not None:
             out.close()
+        if call is not None:
+            settle_limits(call)
         state.record(scope, match.spec, call, request_id, status, started)
 
 
@@ -85,7 +88,7 @@ async def _open(
 ) -> Call:
     """The authenticated call with its body read and checked."""
     snapshot = state.snapshot
-    principal = state.authenticator.authenticate(headers)
+    principal = state.identify(scope, headers)
     body = await read_body(scope, receive, headers, snapshot.config.limits.body)
     dialect = match.spec.dialect
     try:
@@ -158,6 +161,7 @@ async def _run(call: Call) -> Answer:
     if ARMED:
         await reach("kernel.before_plan")
     plan(call)
+    await throttle(call)
     if call.operation == "chat":
         return await execute(call)
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))

@@ -15,6 +15,8 @@ from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
+from execution_platform.limits.limiter import Limiter
+from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.fleet import Fleet
 from execution_platform.providers.registry import specs
@@ -30,8 +32,9 @@ from execution_platform.runtime.stash import Stash
 class SnapshotBuilder:
     """Builds snapshots for one process. Holds what outlives a snapshot: providers, stash, found servers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limiter: Limiter | None = None) -> None:
         self.settings = settings
+        self._limiter = limiter or Limiter()
         self.fleet = Fleet(settings.environ)
         self._stash = Stash()
         self._latencies = Latencies()
@@ -108,6 +111,7 @@ class SnapshotBuilder:
             stash=self._stash,
             latencies=self._latencies,
             board=self.board,
+            limits=LimitTable(self._limiter, config.rate_limits),
         )
 
 

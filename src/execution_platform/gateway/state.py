@@ -6,22 +6,26 @@ from collections.abc import Mapping
 
 from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
-from execution_platform.exceptions import ConfigError, UnprocessableRequest
+from execution_platform.exceptions import AuthenticationError, ConfigError, RateLimited, UnprocessableRequest
 from execution_platform.gateway.admission import Admission
-from execution_platform.gateway.auth import Authenticator
+from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, watch_admission
+from execution_platform.gateway.replicas import SharedBoard
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.snapshots import SnapshotBuilder, authenticator_for
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
+from execution_platform.limits.failures import FailureLimiter
+from execution_platform.limits.limiter import Limiter
 from execution_platform.observability.logging import LineLog
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
+from execution_platform.replicas.link import LinkChanged, RedisLink
 from execution_platform.router.limits import upstream_policies
-from execution_platform.runtime.call import Call
+from execution_platform.runtime.call import Call, Principal
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.tool_bridge import ToolRegistry
 
@@ -38,8 +42,12 @@ class State:
         self.metrics = Metrics()
         self.pulse = Pulse()
         self.tools = ToolRegistry()
-        self.builder = SnapshotBuilder(settings)
+        self.link = link_for(settings, self._link_changed)
+        self.limiter = Limiter(self.link)
+        self.failures = FailureLimiter()
+        self.builder = SnapshotBuilder(settings, self.limiter)
         self.snapshot: Snapshot = self.builder.build()
+        self.limiter.configured = self.snapshot.limits.replicas
         self.snapshot.board.configure(upstream_policies(self.snapshot.config))
         self.admission = Admission(self.snapshot.config.limits)
         self.drain = Drain()
@@ -47,6 +55,7 @@ class State:
         """Which of the processes on one address this is."""
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
+        self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
         self.started_at = time.time()
 
@@ -54,6 +63,10 @@ class State:
         """Look for local servers, then serve."""
         self.pulse.start()
         self.lag.start()
+        if self.link is not None:
+            self.metrics.ratelimit_degraded.set(1)
+            await self.link.start()
+        await self.limiter.start()
         found = await self.builder.discover()
         if found:
             self.swap(self.builder.build())
@@ -65,6 +78,11 @@ class State:
         """Close what is open: local models, connections, the log."""
         self.lag.stop()
         await self.pulse.stop()
+        await self.limiter.stop()
+        if self.shared_board is not None:
+            await self.shared_board.stop()
+        if self.link is not None:
+            await self.link.stop()
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()
@@ -73,7 +91,26 @@ class State:
         """Serve new requests by `snapshot`; requests under way keep theirs."""
         self.snapshot = snapshot
         snapshot.board.configure(upstream_policies(snapshot.config))
+        self.limiter.configured = snapshot.limits.replicas
         self.authenticator = authenticator_for(self.builder, snapshot.config)
+
+    def identify(self, scope: Scope, headers: Headers) -> Principal:
+        """The caller. Raises `AuthenticationError`, `PermissionDenied`, or `RateLimited` for an address that fails too often."""
+        try:
+            return self.authenticator.authenticate(headers)
+        except AuthenticationError:
+            client = scope.get("client")
+            wait = self.failures.note(client[0] if client else None)
+            if wait:
+                raise RateLimited(
+                    "too many failed authentications from this address", code="too_many_failures", retry_after=wait
+                ) from None
+            raise
+
+    def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
+        self.metrics.redis_up.set(up)
+        self.metrics.ratelimit_degraded.set(not up)
+        self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
         """How long a call may take: `EP_TIMEOUT` for a whole answer, the longer total limit for a stream."""
@@ -112,6 +149,16 @@ class State:
         self.metrics.loop_lag.observe(seconds)
         self.admission.note_lag(seconds)
 
+    def shared_view(self) -> dict[str, object]:
+        """The shared Redis for health pages; nothing where none is configured. Its loss makes no replica unready."""
+        if self.link is None:
+            return {}
+        view = self.link.view
+        told: dict[str, object] = {"up": view.up, "replicas": view.replicas}
+        if view.error is not None:
+            told["error"] = view.error
+        return {"redis": told, "rate_limits": self.limiter.mode}
+
     def not_ready(self) -> str | None:
         """Why no request can be served; None when some can."""
         if self.drain.begun:
@@ -138,6 +185,11 @@ class State:
         told = clean(f"{type(error).__name__}: {error}")
         stack = clean("".join(traceback.format_exception(error)))[-8000:]
         self.log.event("internal_error", "error", request_id=request_id, error=told, stack=stack)
+
+
+def link_for(settings: Settings, changed: LinkChanged) -> RedisLink | None:
+    """The link to the Redis of `EP_REDIS_URL`; None without one. Raises `ConfigError`."""
+    return None if settings.redis_url is None else RedisLink(settings.redis_url.reveal(), changed=changed)
 
 
 def _missing(given: ProviderConfig) -> str:

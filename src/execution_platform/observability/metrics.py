@@ -100,6 +100,10 @@ class Metrics:
             "ep_connections_refused", "Connections over a limit", ("reason",), registry=registry
         )
         self.slow_clients = Counter("ep_slow_clients", "Clients that missed a deadline", ("what",), registry=registry)
+        self.redis_up = Gauge("ep_redis_up", "1 while the shared Redis answers; 0 without one", registry=registry)
+        self.ratelimit_degraded = Gauge(
+            "ratelimit_degraded", "1 while each replica takes its share of the rate limits", registry=registry
+        )
         self.loop_lag = Histogram(
             "ep_event_loop_lag_seconds", "Delay of the event loop, sampled", buckets=_LAG, registry=registry
         )

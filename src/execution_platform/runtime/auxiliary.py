@@ -11,6 +11,7 @@ from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
 from execution_platform.runtime.exchange import exchange_for, run_for
+from execution_platform.runtime.throttle import throttle_target
 
 _JSON = "application/json"
 Try = Callable[[Attempt], Awaitable[Answer]]
@@ -25,6 +26,7 @@ async def embed(call: Call) -> Answer:
 
     async def attempt(tried: Attempt) -> Answer:
         provider = call.snapshot.provider(tried.target.provider)
+        await throttle_target(call, tried)
         exchange = exchange_for(call, tried, provider)
         response = await whole_answer(provider, exchange, provider.embed(request, exchange))
         tried.metered.usage = response.usage

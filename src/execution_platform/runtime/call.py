@@ -7,6 +7,7 @@ from typing import Literal
 
 from execution_platform.dialects.base import Dialect, Metered, Peek
 from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.limits.limiter import Admission, Limit
 from execution_platform.observability.correlation import Trace
 from execution_platform.router.attempt import Attempt, Detour
 from execution_platform.router.chain import Run
@@ -120,6 +121,12 @@ class Call:
     """The request as the caller wrote it, once somebody needed it."""
     request: ChatRequest | None = None
     """The request as it goes to the targets."""
+    limits: tuple[Limit, ...] = ()
+    """The rate limits of the caller."""
+    admission: Admission | None = None
+    """What the call holds of them."""
+    target_admissions: list[tuple[Attempt, Admission]] = field(default_factory=list[tuple[Attempt, Admission]])
+    """What it holds of the limits of the targets that were tried."""
     outcome: Outcome = field(default_factory=Outcome)
     started: float = field(default_factory=time.perf_counter)
 

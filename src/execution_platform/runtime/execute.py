@@ -26,6 +26,7 @@ from execution_platform.runtime.exchange import exchange_for, run_for
 from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
+from execution_platform.runtime.throttle import throttle_target
 from execution_platform.spi.events import Event, Failed
 from execution_platform.transport.http import Reply
 
@@ -52,6 +53,7 @@ async def execute(call: Call) -> Answer:
 
 async def _attempt(call: Call, attempt: Attempt) -> Answer:
     provider = call.snapshot.provider(attempt.target.provider)
+    await throttle_target(call, attempt)
     exchange = exchange_for(call, attempt, provider)
     attempt.simulated = provider.simulated
     if ARMED:

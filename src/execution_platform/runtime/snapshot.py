@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from execution_platform.catalog.prices import PriceBook
 from execution_platform.config.problems import Problem
 from execution_platform.config.resolve import Resolved
+from execution_platform.config.values import RateLimits
 from execution_platform.exceptions import NotConfigured
+from execution_platform.limits.limiter import Limiter
+from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.base import Provider
 from execution_platform.resilience.board import Board
@@ -16,6 +19,10 @@ from execution_platform.runtime.latency import Latencies
 from execution_platform.runtime.stash import Stash
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.usage import Cost, Usage
+
+
+def _no_limits() -> LimitTable:
+    return LimitTable(Limiter(), RateLimits())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Snapshot:
     latencies: Latencies = field(default_factory=Latencies)
     board: Board = field(default_factory=Board)
     """What is known of every deployment: breakers, cool-downs, bulkheads, retry budgets."""
+    limits: LimitTable = field(default_factory=_no_limits)
 
     def profile(self, target: Target) -> ModelProfile:
         """The facts of the target's model."""

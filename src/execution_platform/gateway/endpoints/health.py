@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from execution_platform import __version__
+from execution_platform import __version__, _json
 from execution_platform.gateway.policy import Caller, GatewayState
 from execution_platform.gateway.upstreams import show_upstreams
 
@@ -28,6 +28,7 @@ def health(state: GatewayState) -> dict[str, Any]:
         "version": __version__,
         "config": state.snapshot.version,
         "providers": {"configured": len(configured), "default": state.snapshot.default_provider},
+        **state.shared_view(),
     }
 
 
@@ -43,8 +44,9 @@ def readiness(state: GatewayState) -> Response:
     """Whether requests can be served; 503 with the reason when not."""
     reason = state.not_ready()
     if reason is None:
-        return Response('{"status": "ready"}', media_type="application/json")
-    return Response(f'{{"status": "not ready", "reason": "{reason}"}}', 503, media_type="application/json")
+        return Response(_json.dumps({"status": "ready", **state.shared_view()}), media_type="application/json")
+    told = {"status": "not ready", "reason": reason, **state.shared_view()}
+    return Response(_json.dumps(told), 503, media_type="application/json")
 
 
 @router.get("/v1/health/providers")
