@@ -31,7 +31,7 @@ def test_a_change_is_told_in_seconds_since_the_epoch_and_another_board_takes_it_
     here, _, _ = boards()
     there, clock, wall = boards()
     wall.now += 1.0
-    here.on_change = lambda key, state, until: there.apply(key, state, until)
+    here.on_change = there.apply
     there.on_change = lambda *_: (_ for _ in ()).throw(AssertionError("what was applied is not told again"))
     opened(here)
     here.cool(here.deployment("a", "n"), 7.0)

@@ -68,7 +68,13 @@ def test_traffic_comes_back_by_one_probe_then_a_tenth_then_all_of_it() -> None:
     assert probe
     assert not subject.allow(105.0), "one probe at a time"
     subject.succeed(probe, 105.1)
-    share = [permit for permit in (subject.allow(105.2) for _ in range(40)) if permit]
+    share: list[int] = []
+    for _ in range(40):
+        permit = subject.allow(105.2)
+        if permit:
+            share.append(permit)
+        else:
+            subject.turned_away()
     assert len(share) == 4
     assert subject.state(105.2) == "half_open"
     for permit in [*share, subject.allow(105.2) or share[0]]:
@@ -175,6 +181,8 @@ class BreakerRules(RuleBasedStateMachine):
             assert permit, "who says that a try may pass lets it pass"
         if permit:
             self.pending.append(permit)
+        else:
+            self.subject.turned_away()
 
     @precondition(lambda self: self.pending)
     @rule(place=st.integers(0, 5), end=st.sampled_from(["succeed", "fail", "void", "answered"]))

@@ -119,6 +119,7 @@ class _Journey(Generic[T]):
         bounds = run.bounds()
         step = next_step(self._options, bounds, now=now, affords=self._affords, rng=run.board.rng)
         if step is None:
+            self._note_refused(None, now)
             option = last_resort(self._options, bounds, now=now)
             if option is None:
                 raise self._refusal(now)
@@ -130,14 +131,15 @@ class _Journey(Generic[T]):
     def _affords(self, option: Option) -> bool:
         return self._run.board.retries.affords(self._run.tenant, option.deployment.key.upstream)
 
-    def _note_refused(self, chosen: Option, now: float) -> None:
-        """The targets before `chosen` that are not even asked."""
+    def _note_refused(self, chosen: Option | None, now: float) -> None:
+        """The targets before `chosen` that are not even asked; all of them if nobody is chosen."""
         for option in self._options:
             if option is chosen:
                 return
             if not option.tries and option.refused is None:
                 option.refused = option.deployment.refusal(now)
                 if option.refused is not None:
+                    option.deployment.breaker.turned_away()
                     self._run.detours.append(Detour(self._target(option), option.refused))
 
     async def _enter(self, step: Step) -> Attempt | None:
