@@ -50,8 +50,7 @@ class Step(NamedTuple):
     why: Why
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """What is left of a request's allowance."""
 
     tries: int

@@ -116,6 +116,9 @@ class _Journey(Generic[T]):
         """What is tried now. Raises the last failure, or says when to come back, if nothing is."""
         run = self._run
         now = run.board.clock()
+        preferred = self._options[0]
+        if not run.tried and preferred.is_fresh(now):
+            return Step(preferred, 0.0, "first")
         bounds = run.bounds()
         step = next_step(self._options, bounds, now=now, affords=self._affords, rng=run.board.rng)
         if step is None:
@@ -159,7 +162,7 @@ class _Journey(Generic[T]):
         bulkhead = deployment.upstream.bulkhead
         if not bulkhead.try_enter() and not await self._wait_for_place(option, permit, last=last):
             return None
-        return self._admitted(option, step.why, permit, last=last)
+        return self._admitted(option, step.why, permit, now, last=last)
 
     async def _wait_for_place(self, option: Option, permit: int, *, last: bool) -> bool:
         deployment, entered = option.deployment, False
@@ -174,10 +177,10 @@ class _Journey(Generic[T]):
             self._run.detours.append(Detour(self._target(option), "saturated"))
         return entered
 
-    def _admitted(self, option: Option, why: Why, permit: int, *, last: bool) -> Attempt:
+    def _admitted(self, option: Option, why: Why, permit: int, now: float, *, last: bool) -> Attempt:
         run = self._run
         if not option.tries:
-            run.board.retries.offered(run.tenant, option.deployment.key.upstream, run.board.clock())
+            run.board.retries.offered(run.tenant, option.deployment.key.upstream, now)
         option.tries += 1
         attempt = Attempt(self._target(option), why, option, run.board, permit, last)
         run.tried.append(attempt)
@@ -253,7 +256,7 @@ class _Journey(Generic[T]):
             if option.is_fresh(now) and option.deployment.upstream.bulkhead.try_enter():
                 permit = option.deployment.admit(now)
                 if permit:
-                    return self._admitted(option, "hedge", permit, last=self._is_last(option, now))
+                    return self._admitted(option, "hedge", permit, now, last=self._is_last(option, now))
                 option.deployment.upstream.bulkhead.leave()
         return None
 

@@ -24,15 +24,16 @@ async def first_content(attempt: Attempt, provider: Provider, exchange: Exchange
 
     Raises `TimeoutError` when it takes longer, and the provider's own errors with its name.
     """
-    limit = exchange.deadline
-    if isinstance(provider, WireProvider):
-        seconds = provider.timeouts.first_token
-        if not attempt.last:
-            until = asyncio.get_running_loop().time() + seconds
-            limit = until if limit is None else min(limit, until)
-        elif not exchange.profile.reasoning:
-            attempt.slow_after(seconds)
-    return await _until(limit, provider, exchange, work)
+    if not isinstance(provider, WireProvider):
+        return await _until(exchange.deadline, provider, exchange, work)
+    seconds = provider.timeouts.first_token
+    if not attempt.last:
+        until = asyncio.get_running_loop().time() + seconds
+        limit = until if exchange.deadline is None else min(exchange.deadline, until)
+        return await _until(limit, provider, exchange, work)
+    if not exchange.profile.reasoning:
+        attempt.slow_after(seconds)
+    return await _named(provider, exchange, work)
 
 
 async def whole_answer(provider: Provider, exchange: Exchange, work: Awaitable[T]) -> T:
@@ -40,16 +41,26 @@ async def whole_answer(provider: Provider, exchange: Exchange, work: Awaitable[T
 
     Raises `TimeoutError` after the call's deadline, and the provider's own errors with its name.
     """
+    if isinstance(provider, WireProvider):
+        return await _named(provider, exchange, work)
     return await _until(exchange.deadline, provider, exchange, work)
 
 
 async def _until(limit: float | None, provider: Provider, exchange: Exchange, work: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout_at(limit):
-            return await work
-    except ProviderError as error:
-        error.provider, error.model = error.provider or provider.name, error.model or exchange.model
+            return await _named(provider, exchange, work)
+    except ProviderError:
         raise
     except builtins.TimeoutError as error:
         message = f"{provider.name} sent no content in time"
         raise TimeoutError(message, kind=ErrorKind.TIMEOUT, provider=provider.name, model=exchange.model) from error
+
+
+async def _named(provider: Provider, exchange: Exchange, work: Awaitable[T]) -> T:
+    """The result of `work`, which ends by the call's deadline because the transport sees to it."""
+    try:
+        return await work
+    except ProviderError as error:
+        error.provider, error.model = error.provider or provider.name, error.model or exchange.model
+        raise
