@@ -85,9 +85,9 @@ def _content(settings: "Settings", url: str | None, name: str) -> object:
 
 
 def _ask(settings: "Settings", url: str | None, path: str) -> "Mapping[str, object]":
-    """What the gateway answers to an admin. Raises `ProviderError` when it does not answer, `ConfigError` when it refuses."""
+    """What the gateway answers to an admin. Raises `ProviderError` when it does not answer, and the refusal when it refuses."""
     from execution_platform import _json
-    from execution_platform.exceptions import ConfigError
+    from execution_platform.exceptions import AuthenticationError, ConfigError, PermissionDenied
     from execution_platform.transport.http import HttpCall, HttpTransport
     from execution_platform.transport.timeouts import Timeouts
 
@@ -111,7 +111,8 @@ def _ask(settings: "Settings", url: str | None, path: str) -> "Mapping[str, obje
     answer = cast("Mapping[str, object]", _json.loads(body))
     if status != 200:
         error = cast("Mapping[str, object]", answer.get("error") or {})
-        raise ConfigError(f"the gateway at {root} refuses ({status}): {error.get('message')}")
+        refusal = {401: AuthenticationError, 403: PermissionDenied}.get(status, ConfigError)
+        raise refusal(f"the gateway at {root} refuses: {error.get('message')}")
     return answer
 
 

@@ -45,8 +45,8 @@ class Lifecycle:
         self._metrics = metrics
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hangs_up = False
-        """SIGHUP comes here."""
+        self._before_hangup: signal.Handlers | None = None
+        """What SIGHUP did before it came here."""
         self._served: Prepared | None = None
         self._read = Sources()
         """What the files said when they were last readable."""
@@ -69,15 +69,17 @@ class Lifecycle:
             self._spawn(self._watch())
         # Raised outside the main thread, where signals do not come.
         with suppress(ValueError, RuntimeError):
-            if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            before = signal.getsignal(signal.SIGHUP)
+            if before in {signal.SIG_DFL, signal.SIG_IGN}:
                 loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_quietly("signal")))
-                self._hangs_up = True
+                self._before_hangup = signal.Handlers(before)
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._hangs_up:
+        if self._before_hangup is not None:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
-            self._hangs_up = False
+            signal.signal(signal.SIGHUP, self._before_hangup)
+            self._before_hangup = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
