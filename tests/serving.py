@@ -61,16 +61,23 @@ class Got:
         return next((value for key, value in self.headers.items() if key.lower() == name), None)
 
 
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Put `config` in the place of the file the gateway reads, in one step."""
+    beside = folder / "platform.yaml.new"
+    beside.write_text(yaml.safe_dump({"version": 1, **config}, sort_keys=False))
+    beside.replace(folder / "platform.yaml")
+
+
 @asynccontextmanager
 async def serving(
     folder: Path, config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Served]:
     """A gateway for `config`, with nothing from the real environment but what `environ` gives."""
-    settings_environ = {"EP_WORKSPACE_ROOT": str(folder), **(environ or {})}
+    # Most tests change nothing; those that do turn the watch on.
+    settings_environ = {"EP_WORKSPACE_ROOT": str(folder), "EP_CONFIG_WATCH": "false", **(environ or {})}
     if config is not None:
-        path = folder / "platform.yaml"
-        path.write_text(yaml.safe_dump({"version": 1, **config}, sort_keys=False))
-        settings_environ["EP_CONFIG"] = str(path)
+        write_config(folder, config)
+        settings_environ["EP_CONFIG"] = str(folder / "platform.yaml")
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # asyncio sets TCP_NODELAY by this
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

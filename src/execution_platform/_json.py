@@ -37,6 +37,7 @@ __all__ = [
     "check",
     "convert",
     "dumps",
+    "items",
     "loads",
     "loads_checked",
     "members",
@@ -55,6 +56,7 @@ JsonReason = Literal[
 _SHORT: Final = 8192
 _decode = msgspec.json.Decoder().decode
 _split = msgspec.json.Decoder(dict[str, Raw]).decode
+_elements = msgspec.json.Decoder(list[Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _compact = msgspec.json.format
 _KEY: Final = rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*'
@@ -136,6 +138,14 @@ def members(body: bytes) -> dict[str, Raw]:
         raise JsonError("the body is JSON but not an object; send one object", reason="not_an_object") from error
     except (ValueError, RecursionError) as error:
         raise _explain(error, body) from error
+
+
+def items(array: Raw | bytes, *, most: int) -> list[bytes]:
+    """The first `most` elements of an array, undecoded; none when it is something else."""
+    try:
+        return [bytes(item) for item in _elements(array)[:most]]
+    except msgspec.DecodeError:
+        return []
 
 
 def patch(body: bytes, changes: Mapping[str, object], *, split: Mapping[str, Raw] | None = None) -> bytes:

@@ -27,6 +27,7 @@ from execution_platform.config.values import (
     ProviderConfig,
     Resolved,
     Retry,
+    ShadowConfig,
     Timeouts,
 )
 
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 AUTO = "auto"
+_DRAWN = frozenset({"weighted", "sticky"})
+"""Strategies that give each target its share."""
 
 
 def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collection[str] | None = None) -> Resolved:
@@ -106,10 +109,11 @@ def _models(raw: RawConfig) -> dict[str, LogicalModel]:
     return {
         name: LogicalModel(
             name,
-            tuple(LogicalTarget(target.model, target.weight, target.priority) for target in model.targets),
+            tuple(LogicalTarget(target.model, target.weight, target.priority, target.arm) for target in model.targets),
             model.strategy,
             hedge=model.hedge or False,
             continue_on_cut=model.continue_on_cut,
+            shadow=None if model.shadow is None else ShadowConfig(model.shadow.model, model.shadow.percent),
         )
         for name, model in raw.models.items()
     }
@@ -175,7 +179,14 @@ def _check_model(resolved: Resolved, model: LogicalModel, problems: list[Problem
             problems.append(Problem(path, f"is the logical model {member.name}.", "List its targets here instead."))
         else:
             _check_target(resolved, path, member.name, problems)
-    if model.strategy == "weighted" and not any(member.weight for member in model.targets):
+    if model.shadow is not None:
+        _check_target(resolved, f"models.{model.name}.shadow.model", model.shadow.name, problems)
+    arms = [member.arm for member in model.targets if member.arm is not None]
+    if arms and (len(arms) < len(model.targets) or model.strategy not in _DRAWN):
+        said = "some targets have an arm and others have none" if model.strategy in _DRAWN else "arms need a draw"
+        remedy = "Give each target its arm, and the strategy weighted or sticky."
+        problems.append(Problem(f"models.{model.name}.targets", f"{said}.", remedy))
+    if model.strategy in _DRAWN and not any(member.weight for member in model.targets):
         problems.append(
             Problem(f"models.{model.name}.targets", "has no target with a weight above 0.", "Give one a weight.")
         )

@@ -10,7 +10,7 @@ from execution_platform.config.facts import Raw, RawProfile, RawRequires, requir
 from execution_platform.config.secret import SecretRef
 
 LossPolicyName = Literal["strict", "default", "lenient"]
-Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
@@ -116,6 +116,18 @@ class RawBreaker(Raw):
     )
 
 
+class RawProbe(Raw):
+    """A look at a provider now and then, whether or not anybody calls it."""
+
+    interval_seconds: float = Field(ge=1, description="Seconds between two looks, give or take a fifth.")
+    path: str | None = Field(
+        default=None,
+        pattern=r"^/",
+        description="Path below base_url that answers 2xx in health; the listing of models unless set.",
+    )
+    timeout_seconds: Seconds = Field(default=5, description="Seconds a look may take.")
+
+
 class RawPrice(Raw):
     """Price of a model in US dollars per million tokens."""
 
@@ -144,6 +156,7 @@ class RawProvider(Raw):
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits.")
     circuit_breaker: RawBreaker = Field(default_factory=RawBreaker, description="Circuit breaker limits.")
     concurrency: int | None = Field(default=None, ge=1, description="Requests under way at a time; 1000 unless set.")
+    probe: RawProbe | None = Field(default=None, description="Active health probe; none unless set.")
     headers: dict[str, SecretRef] = Field(
         default_factory=dict, description="Headers sent with every request; values may refer to secrets."
     )
@@ -167,8 +180,20 @@ class RawTarget(Raw):
     """One member of a logical model."""
 
     model: str = Field(description="provider/model, or a provider for its default model.")
-    weight: int = Field(default=1, ge=0, description="Share of the traffic under the strategy weighted.")
+    weight: int = Field(default=1, ge=0, description="Share of the traffic under the strategies weighted and sticky.")
     priority: int = Field(default=0, description="Lower is tried earlier under the strategy priority.")
+    arm: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,40}$",
+        description="Side of an experiment the member belongs to, such as canary; its share is the weight of its members.",
+    )
+
+
+class RawShadow(Raw):
+    """Copies of requests for another model, whose answers nobody sees."""
+
+    model: str = Field(description="provider/model the copies go to.")
+    percent: float = Field(gt=0, le=100, description="Share of the requests that are copied.")
 
 
 class RawLogicalModel(Raw):
@@ -180,6 +205,7 @@ class RawLogicalModel(Raw):
     )
     hedge: Hedge | None = Field(default=None, description=_HEDGE)
     continue_on_cut: bool | None = Field(default=None, description=_CONTINUE)
+    shadow: RawShadow | None = Field(default=None, description="Copies for another model, to compare it unseen.")
 
 
 class RawBudget(Raw):

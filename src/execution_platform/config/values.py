@@ -9,7 +9,7 @@ from execution_platform.config.secret import SecretRef
 from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
-Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
 CONCURRENCY = 1000
 """Requests under way at a provider that sets no limit of its own."""
 Hedge = bool | float
@@ -46,6 +46,16 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How a provider is looked at without a call."""
+
+    interval_seconds: float
+    path: str | None = None
+    """Below the base URL; None for the listing of models."""
+    timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceOverride:
     """US dollars per million tokens."""
 
@@ -71,6 +81,7 @@ class ProviderConfig:
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     concurrency: int = CONCURRENCY
     """Most requests under way at a time."""
+    probe: Probe | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     secret_headers: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
     """Headers whose values are references, resolved at use."""
@@ -93,6 +104,16 @@ class LogicalTarget:
     name: str
     weight: int = 1
     priority: int = 0
+    arm: str | None = None
+    """Side of an experiment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowConfig:
+    """Where copies of a logical model's requests go, and of how many: the name of a target, not yet looked up."""
+
+    name: str
+    percent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +126,7 @@ class LogicalModel:
     hedge: Hedge = False
     continue_on_cut: bool | None = None
     """None: what the whole gateway does."""
+    shadow: ShadowConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

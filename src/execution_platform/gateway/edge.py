@@ -105,6 +105,7 @@ class Edge:
                 "method": scope["method"],
                 "path": getattr(route, "path", "unknown"),
                 "status": status,
+                "config": self._state.snapshot.version,
                 "duration_ms": round(seconds * 1000, 2),
             }
         )

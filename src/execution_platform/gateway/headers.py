@@ -30,6 +30,8 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
     if target is not None:
         headers.append((b"x-ep-provider", header_value(target.provider)))
         headers.append((b"x-ep-model", header_value(target.model)))
+        if target.arm is not None:
+            headers.append((b"x-ep-arm", header_value(target.arm)))
     if call.route is not None and call.route.persona is not None:
         headers.append((b"x-ep-persona", header_value(call.route.persona.name)))
     if outcome.losses:

@@ -38,6 +38,9 @@ def access_record(
         record["provider"] = outcome.target.provider
         record["model"] = outcome.target.model
         record["passthrough"] = outcome.passthrough
+    arm = call.arm
+    if arm is not None:
+        record["arm"] = arm
     record["attempts"] = outcome.attempts
     run = outcome.run
     if run is not None and run.detours:
@@ -101,6 +104,8 @@ def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
     if usage is not None:
         children.input_tokens.inc(usage.prompt_tokens)
         children.output_tokens.inc(usage.completion_tokens)
+    if call.arm is not None:
+        _observe_arm(metrics, call, seconds, failed=outcome.error is not None or status != 200)
     if outcome.run is not None and (outcome.run.detours or len(outcome.run.tried) > 1):
         _count_tries(metrics, outcome.run)
     for loss in outcome.losses:
@@ -124,3 +129,50 @@ def _count_tries(metrics: Metrics, run: Run) -> None:
     fallback = run.fallback(run.winner.target) if run.winner is not None else None
     if fallback is not None:
         metrics.failovers.labels(fallback.target.provider, fallback.reason).inc()
+
+
+def _observe_arm(metrics: Metrics, call: Call, seconds: float, *, failed: bool) -> None:
+    outcome = call.outcome
+    target = outcome.target or (call.route.targets[0] if call.route is not None else None)
+    if target is None:
+        return
+    children = metrics.arm(target.via or "", target.arm or "")
+    (children.failed if failed else children.ok).inc()
+    children.duration.observe(seconds)
+    if outcome.first_content is not None:
+        children.first_chunk.observe(outcome.first_content - call.started)
+    if outcome.cost is not None:
+        children.cost.inc(float(outcome.cost.usd))
+
+
+def shadow_record(copy: Call, seconds: float) -> dict[str, object]:
+    """A copy as a JSON object. Like the line of a request it holds no content."""
+    record: dict[str, object] = {
+        "ts": now(),
+        "level": "info",
+        "event": "shadow",
+        "request_id": copy.id,
+        "shadow_of": copy.shadow_of,
+        "config": copy.snapshot.version,
+        "duration_ms": round(seconds * 1000, 2),
+    }
+    if copy.route is not None:
+        target = copy.route.targets[0]
+        record["provider"], record["model"] = target.provider, target.model
+    _add_numbers(record, copy, seconds)
+    if copy.outcome.error is not None:
+        record["level"], record["error"] = "warning", copy.outcome.error.code
+    return record
+
+
+def observe_shadow(metrics: Metrics, copy: Call, seconds: float) -> None:
+    """Add one copy to the counters, which are not those of requests."""
+    metrics.shadows.labels("ok" if copy.outcome.error is None else "error").inc()
+    if copy.route is None:
+        return
+    target = copy.route.targets[0]
+    metrics.shadow_seconds.labels(target.provider, target.model).observe(seconds)
+    usage = copy.outcome.usage
+    if usage is not None:
+        metrics.shadow_tokens.labels(target.provider, target.model, "input").inc(usage.prompt_tokens)
+        metrics.shadow_tokens.labels(target.provider, target.model, "output").inc(usage.completion_tokens)

@@ -53,6 +53,9 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
     admission.in_flight += 1
     given = dict(scope["headers"]).get(b"x-request-id")
     request_id = correlation.request_id(given)
+    # `_open` reads the same snapshot: nothing is awaited in between. Its providers live until this request is over.
+    generation = state.snapshot.generation
+    generation.enter()
     try:
         admission.check(match.spec.priority)
         headers = read_headers(scope)
@@ -61,7 +64,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         if call.peek.stream:
             out = StreamOut(state, call, send)
             out.open()
-        status = await _answer(call, out, receive, send)
+        status = await _answer(state, call, out, receive, send)
     except ClientGone:
         pass
     except ExecutionPlatformError as error:
@@ -81,6 +84,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         if call is not None:
             settle_limits(call)
         state.record(scope, match.spec, call, request_id, status, started)
+        generation.leave()
 
 
 async def _open(
@@ -117,6 +121,7 @@ async def _open(
         provider=query_value(query, "provider") if dialect.name == "native" else None,
         sse=match.sse,
         trace=correlation.trace(headers.get(b"traceparent")),
+        headers=headers,
         forwarded={name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers},
         deadline=asyncio.get_running_loop().time() + state.deadline_seconds(peek.stream),
         loss_policy=principal.loss_policy or snapshot.config.loss_policy,
@@ -129,7 +134,7 @@ def _model_of(body: bytes) -> str | None:
     return Taker(_json.loads(body)).str("model")
 
 
-async def _answer(call: Call, out: StreamOut | None, receive: Receive, send: Send) -> int:
+async def _answer(state: State, call: Call, out: StreamOut | None, receive: Receive, send: Send) -> int:
     """Run the call while watching for the client to leave. Raises `ClientGone` when it does."""
     task = asyncio.current_task()
     gone = False
@@ -145,6 +150,7 @@ async def _answer(call: Call, out: StreamOut | None, receive: Receive, send: Sen
     watcher = asyncio.create_task(watch())
     try:
         answer = await _run(call)
+        state.shadows.follow(call)
         await _send(call, out, answer, send)
     except asyncio.CancelledError:
         if not gone:

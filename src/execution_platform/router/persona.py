@@ -110,7 +110,9 @@ class PersonaRouter:
         raw = load_config(settings, policy_path, overlays=overlays)
         config = resolve(raw, settings, specs())
         self._fleet = Fleet(settings.environ)
-        self._providers = self._fleet.build(config)
+        generation = self._fleet.build(config)
+        self._fleet.adopt(generation)
+        self._providers = generation.providers
         usable = live_providers(config, settings)
         self.table = RoutingTable(config, {name: kind for name, kind in usable.items() if name in self._providers})
         self.config = config

@@ -13,6 +13,7 @@ from execution_platform.router.attempt import Attempt, Detour
 from execution_platform.router.chain import Run
 from execution_platform.router.table import Route
 from execution_platform.router.target import Target
+from execution_platform.runtime.conversation import conversation_key
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.spi.loss import Loss, LossPolicy
 from execution_platform.spi.request import ChatRequest
@@ -116,6 +117,10 @@ class Call:
     loss_policy: LossPolicy = "default"
     repeats: bool = True
     """Whether a target may be asked again; False when the client repeats its requests by itself."""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes], repr=False)
+    """The client's own headers; a gateway key is among them."""
+    shadow_of: str | None = None
+    """The id of the request this is a copy of, whose answer nobody sees; None for a request of a caller."""
     route: Route | None = None
     decoded: ChatRequest | None = None
     """The request as the caller wrote it, once somebody needed it."""
@@ -134,3 +139,14 @@ class Call:
     def stream_type(self) -> str:
         """What a streamed answer is called: Gemini's JSON array is no event stream."""
         return self.dialect.stream_type if self.sse else "application/json"
+
+    def conversation(self, derived: bool) -> bytes | None:  # noqa: FBT001 - the signature of `Conversation`
+        """The key of the conversation: the one the caller gave, else, if `derived`, one of its first words."""
+        return conversation_key(self.headers, self.body, self.principal.tenant, derived=derived)
+
+    @property
+    def arm(self) -> str | None:
+        """The side of an experiment that answered, or else that would have been asked first."""
+        if self.outcome.target is not None:
+            return self.outcome.target.arm
+        return self.route.targets[0].arm if self.route is not None else None

@@ -37,11 +37,11 @@ def plan(call: Call) -> Route:
     persona = call.persona or peek.persona
     native = call.dialect.name == "native" and call.operation == "chat"
     requires = normalise(decoded(call).requires) if native else {}
-    route = routing.route(name, persona, requires)
+    route = routing.route(name, persona, requires, call.conversation)
     if call.operation == "chat" and not route.explicit and len(route.targets) > 1:
         needs = needs_of(request_needs(call))
         if needs:
-            route = routing.route(name, persona, {**needs, **requires})
+            route = routing.route(name, persona, {**needs, **requires}, call.conversation)
     refused = authorise(call.principal, route, route.targets)
     if refused:
         raise PermissionDenied(f"this key may not use {', '.join(str(target) for target in refused)}")

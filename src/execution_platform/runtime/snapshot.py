@@ -12,6 +12,7 @@ from execution_platform.limits.limiter import Limiter
 from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.base import Provider
+from execution_platform.providers.fleet import Generation
 from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
@@ -31,7 +32,8 @@ class Snapshot:
 
     version: str
     config: Resolved
-    providers: Mapping[str, Provider]
+    generation: Generation
+    """Its providers, and the count of the calls that use them."""
     routing: RoutingTable
     prices: PriceBook
     redactor: Redactor
@@ -46,6 +48,11 @@ class Snapshot:
     board: Board = field(default_factory=Board)
     """What is known of every deployment: breakers, cool-downs, bulkheads, retry budgets."""
     limits: LimitTable = field(default_factory=_no_limits)
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The running providers by name."""
+        return self.generation.providers
 
     def profile(self, target: Target) -> ModelProfile:
         """The facts of the target's model."""
