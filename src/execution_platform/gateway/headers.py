@@ -4,6 +4,7 @@ import time
 
 from execution_platform.gateway.http import HeaderList
 from execution_platform.gateway.ratelimits import rate_limit_headers
+from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
 from execution_platform.spi.loss import loss_header
 
@@ -26,12 +27,8 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
     ]
     if content_type is not None:
         headers.append((b"content-type", content_type.encode()))
-    target = outcome.target
-    if target is not None:
-        headers.append((b"x-ep-provider", header_value(target.provider)))
-        headers.append((b"x-ep-model", header_value(target.model)))
-        if target.arm is not None:
-            headers.append((b"x-ep-arm", header_value(target.arm)))
+    if outcome.target is not None:
+        headers.extend(_target_headers(outcome.target))
     if call.route is not None and call.route.persona is not None:
         headers.append((b"x-ep-persona", header_value(call.route.persona.name)))
     if outcome.losses:
@@ -48,4 +45,15 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
         headers.extend(rate_limit_headers(call))
     if call.dialect.name == "anthropic":
         headers.append((b"request-id", call.id.encode()))
+    return headers
+
+
+def _target_headers(target: Target) -> HeaderList:
+    """Who answered, and for which side of an experiment."""
+    headers: HeaderList = [
+        (b"x-ep-provider", header_value(target.provider)),
+        (b"x-ep-model", header_value(target.model)),
+    ]
+    if target.arm is not None:
+        headers.append((b"x-ep-arm", header_value(target.arm)))
     return headers
