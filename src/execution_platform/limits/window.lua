@@ -4,7 +4,9 @@
 -- number of (age, units) owed, those pairs. Answer: for each key granted, slot, used, wait, birth.
 -- Birth is when the state began: a replica sees that the one it knew is lost, and what it gives back of a lost one
 -- is passed over.
+-- The grants are one flat array, slot and units in turn, oldest first: it is kept as it is unpacked.
 local MINUTE, SLOT, SPAN, TINY = 60000000, 234375, 258, 1e-9
+local floor, max, min = math.floor, math.max, math.min
 local now0 = tonumber(ARGV[1])
 if not now0 then
   local time = redis.call('TIME')
@@ -17,74 +19,96 @@ local function argument()
 end
 
 local function advance(state, now)
-  local slot, newest, any = math.floor(now / SLOT), 0, false
-  for s in pairs(state.slots) do
-    any = true
-    if s > newest then newest = s end
-  end
-  if not any then return now end
+  local flat = state.flat
+  local n = #flat
+  if n == 0 then return now end
+  local slot, newest = floor(now / SLOT), flat[n - 1]
   if newest > slot then
     if newest - slot > SPAN then
-      state.slots, state.used, state.tat = {}, 0, 0
+      state.flat, state.used, state.tat = {}, 0, 0
       return now
     end
     now, slot = newest * SLOT, newest
   end
-  for s, units in pairs(state.slots) do
-    if s <= slot - SPAN then
-      state.slots[s] = nil
-      state.used = state.used - units
-    end
+  local first = 1
+  while first < n and flat[first] <= slot - SPAN do
+    state.used = state.used - flat[first + 1]
+    first = first + 2
+  end
+  if first > 1 then
+    local kept = {}
+    for i = first, n do kept[i - first + 1] = flat[i] end
+    state.flat = kept
   end
   return now
 end
 
+local function place(flat, slot)
+  local i = #flat - 1
+  while i > 0 and flat[i] > slot do i = i - 2 end
+  return i
+end
+
 local function give_back(state, limit, slot, units)
-  local held = state.slots[slot] or 0
-  local back = math.min(units, held)
+  local flat = state.flat
+  local i = place(flat, slot)
+  if i < 1 or flat[i] ~= slot then return end
+  local back = min(units, flat[i + 1])
   if back <= 0 then return end
-  state.slots[slot] = back < held and held - back or nil
+  if back == flat[i + 1] then
+    table.remove(flat, i)
+    table.remove(flat, i)
+  else
+    flat[i + 1] = flat[i + 1] - back
+  end
   state.used = state.used - back
   state.tat = state.tat - back * (MINUTE / limit)
+end
+
+local function book(state, slot, units)
+  local flat = state.flat
+  local i = place(flat, slot)
+  if i > 0 and flat[i] == slot then
+    flat[i + 1] = flat[i + 1] + units
+  else
+    table.insert(flat, i + 2, slot)
+    table.insert(flat, i + 3, units)
+  end
+  state.used = state.used + units
 end
 
 local function owe(state, limit, age, units)
   local now = advance(state, now0)
   if age < SPAN and units > 0 then
-    local slot = math.floor(now / SLOT) - age
-    state.slots[slot] = (state.slots[slot] or 0) + units
-    state.used = state.used + units
-    state.tat = math.max(state.tat, now) + units * (MINUTE / limit)
+    book(state, floor(now / SLOT) - age, units)
+    state.tat = max(state.tat, now) + units * (MINUTE / limit)
   end
 end
 
 local function wait(state, now, limit, burst, least)
-  local interval, free_at, most, used = MINUTE / limit, now, math.min(least, limit), state.used
-  local order = {}
-  for s in pairs(state.slots) do order[#order + 1] = s end
-  table.sort(order)
-  for _, s in ipairs(order) do
+  local interval, free_at, most, used = MINUTE / limit, now, min(least, limit), state.used
+  local flat = state.flat
+  for i = 1, #flat, 2 do
     if used + most <= limit then break end
-    used = used - state.slots[s]
-    free_at = (s + SPAN) * SLOT
+    used = used - flat[i + 1]
+    free_at = (flat[i] + SPAN) * SLOT
   end
-  local paced = math.max(state.tat, now) - math.max(0, burst - least) * interval - now
-  return math.max(free_at - now, math.ceil(paced), 1)
+  local paced = max(state.tat, now) - max(0, burst - least) * interval - now
+  return max(free_at - now, math.ceil(paced), 1)
 end
 
 local function take(state, limit, burst, want, least)
   local now = advance(state, now0)
-  local slot, interval, base = math.floor(now / SLOT), MINUTE / limit, math.max(state.tat, now)
-  local room = math.min(limit - state.used, math.floor(burst - (base - now) / interval + TINY))
+  local slot, interval, base = floor(now / SLOT), MINUTE / limit, max(state.tat, now)
+  local room = min(limit - state.used, floor(burst - (base - now) / interval + TINY))
   local granted = 0
   if room >= least then
-    granted = math.max(0, math.min(want, room))
-  elseif least > math.min(limit, burst) and state.used + math.min(least, limit) <= limit and base == now then
+    granted = max(0, min(want, room))
+  elseif least > min(limit, burst) and state.used + min(least, limit) <= limit and base == now then
     granted = least
   end
   if granted > 0 then
-    state.slots[slot] = (state.slots[slot] or 0) + granted
-    state.used = state.used + granted
+    book(state, slot, granted)
     state.tat = base + granted * interval
     return {granted, slot, state.used, 0}
   end
@@ -96,11 +120,9 @@ local answers = {}
 for index, key in ipairs(KEYS) do
   local limit, burst, want, least, known = argument(), argument(), argument(), argument(), argument()
   local kept = redis.call('GET', key)
-  local state, birth = {slots = {}, used = 0, tat = 0}, now0
+  local state, birth = {flat = {}, used = 0, tat = 0}, now0
   if kept then
-    local tat, used, flat, born = unpack(cmsgpack.unpack(kept))
-    state.tat, state.used, birth = tat, used, born
-    for i = 1, #flat, 2 do state.slots[flat[i]] = flat[i + 1] end
+    state.tat, state.used, state.flat, birth = unpack(cmsgpack.unpack(kept))
   end
   for _ = 1, argument() do
     local slot, units = argument(), argument()
@@ -113,12 +135,7 @@ for index, key in ipairs(KEYS) do
   local answer = take(state, limit, burst, want, least)
   answer[5] = birth
   answers[index] = answer
-  local flat = {}
-  for s, units in pairs(state.slots) do
-    flat[#flat + 1] = s
-    flat[#flat + 1] = units
-  end
-  local ahead = math.max(0, math.ceil((state.tat - now0) / 1000))
-  redis.call('SET', key, cmsgpack.pack({state.tat, state.used, flat, birth}), 'PX', 120000 + ahead)
+  local ahead = max(0, math.ceil((state.tat - now0) / 1000))
+  redis.call('SET', key, cmsgpack.pack({state.tat, state.used, state.flat, birth}), 'PX', 120000 + ahead)
 end
 return answers
