@@ -6,10 +6,17 @@ import time
 from pathlib import Path
 
 from chaos import courses, cuts, limits, outages
+from chaos.measure import measure_all
+from chaos.measured import Measured
 from chaos.runner import Result, play_all
-from chaos.scorecard import print_line, print_summary, write_page
+from chaos.scorecard import print_line, print_measured, print_summary, write_page
 
-ALL = (*outages.SCENARIOS, *cuts.SCENARIOS, *limits.SCENARIOS, *courses.SCENARIOS)
+GROUPS = {
+    "Failures before the first content": outages.SCENARIOS,
+    "Streams that break": cuts.SCENARIOS,
+    "Refusals and limits": limits.SCENARIOS,
+    "Over time": courses.SCENARIOS,
+}
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scorecard.md"
 
 
@@ -20,23 +27,30 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios whose name has this in it, by commas")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
+    parser.add_argument("--measure", action="store_true", help="measure after the scenarios")
+    parser.add_argument("--measure-only", action="store_true", help="measure and play nothing")
     options = parser.parse_args()
     wanted = [part for part in options.only.split(",") if part]
     chosen = [
         scenario
-        for scenario in ALL
+        for scenarios in GROUPS.values()
+        for scenario in scenarios
         if (scenario.short or not options.short) and (not wanted or any(part in scenario.id for part in wanted))
     ]
     if options.list:
         for scenario in chosen:
-            sys.stdout.write(f"{scenario.id:24} {scenario.title}\n")
+            sys.stdout.write(f"{scenario.id:26} {scenario.title}\n")
         return 0
     started = time.monotonic()
-    results: list[Result] = play_all(chosen, print_line)
+    results: list[Result] = [] if options.measure_only else play_all(chosen, print_line)
     print_summary(results, time.monotonic() - started)
+    rows: list[Measured] = []
+    if options.measure or options.measure_only:
+        rows = measure_all()
+        print_measured(rows)
     if options.write:
-        write_page(PAGE, results)
-    return 0 if all(result.is_green for result in results) else 1
+        write_page(PAGE, GROUPS, results, rows)
+    return 0 if all(result.is_green or result.skipped for result in results) else 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from chaos.outages import HASTE, SECOND
-from chaos.scenario import Expect, Link, Scenario
+from chaos.scenario import LIFECYCLE, Expect, Link, Scenario
 from execution_platform.testing import (
     BrokenChunk,
     Cut,
@@ -84,6 +84,7 @@ SCENARIOS = (
         expect=Expect(by=0, requests={0: (1, 1), 1: (0, 0)}),
         promises="R7",
         ways=("stream",),
+        raw=LIFECYCLE,
     ),
     Scenario(
         id="half_character",

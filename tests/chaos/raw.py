@@ -86,7 +86,9 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         *blocks, held = held.removesuffix(b"\r").replace(b"\r\n", b"\n").split(b"\n\n")
         held += kept
         yield from blocks
-    if held.strip():
+    if held.lstrip().startswith(b"{") and held.rstrip().endswith(b"}"):
+        yield b"data:" + held.replace(b"\n", b"")  # Gemini tells an error inside a stream as a bare object
+    elif held.strip():
         raise ValueError(f"the stream ends inside an event: {held[-80:]!r}")
 
 

@@ -22,6 +22,8 @@ class Result:
     verdicts: list[Verdict] = field(default_factory=list)
     refused: str = ""
     """Why it could not be played at all."""
+    skipped: str = ""
+    """What it needs that is not here."""
     seconds: float = 0.0
 
     @property
@@ -60,6 +62,9 @@ def play(scenario: Scenario, backstage: Backstage, threads: ThreadPoolExecutor) 
     """Play one scenario."""
     started = time.monotonic()
     result = Result(scenario)
+    result.skipped = scenario.lacks() if scenario.lacks is not None else ""
+    if result.skipped:
+        return result
     with Stage(scenario, backstage) as stage:
         try:
             url = stage.open().url

@@ -112,6 +112,8 @@ class Scenario:
     """The SDKs retry as they come out of the box."""
     short: bool = False
     """Part of the short rehearsal."""
+    lacks: Callable[[], str] | None = None
+    """What it needs and this machine or this version does not have; empty when all is there."""
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def expected(self, way: Way) -> Expect:
