@@ -204,6 +204,8 @@ class Dialect(Protocol):
     """Content type of a streamed answer."""
     heartbeat: bytes
     """What keeps an idle stream alive."""
+    seal_mark: bytes
+    """What stands in a request that holds an envelope: such a request does not pass through."""
     embeddings: EmbeddingsCodec | None
     count: CountCodec | None
 
