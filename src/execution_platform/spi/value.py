@@ -5,12 +5,13 @@ has thousands. `@value()` reads a class body as `dataclasses.dataclass(frozen=Tr
 a tenth of that time, and a third of the memory. It remains a data class for all who look (`fields`, `replace`, `is_dataclass`,
 positional and keyword-only arguments, equality by type and fields, hashing, patterns).
 
-What a class gives up for it: `InitVar`, `field(compare=False)`, `field(repr=False)`, `field(init=False)`, and being a base of
+What a class gives up for it: `InitVar`, `field(repr=False)`, `field(init=False)`, and being a base of
 `isinstance` checks; bases lend their fields only.
 """
 
 import dataclasses
 from collections.abc import Callable
+from operator import attrgetter
 from types import GenericAlias
 from typing import Any, TypeVar, cast, dataclass_transform
 
@@ -36,8 +37,11 @@ def value(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
         read = dataclasses.dataclass(frozen=True, kw_only=kw_only, init=False, repr=False, eq=False)(body)
         fields = dataclasses.fields(cast("Any", read))
         for field in fields:
-            if not (field.init and field.compare and field.repr):
+            if not (field.init and field.repr):
                 raise TypeError(f"{body.__qualname__}.{field.name}: a value cannot do this; use a data class")
+        namespace = {name: each for name, each in vars(body).items() if _is_own(name, fields)}
+        if not all(field.compare for field in fields):
+            namespace.update(_comparison(tuple(field.name for field in fields if field.compare)))
         settings: dict[str, Any] = {"frozen": True, "module": body.__module__}
         positional = msgspec.defstruct(
             body.__name__, [_field(field) for field in fields if not field.kw_only], **settings
@@ -46,7 +50,7 @@ def value(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
             body.__name__,
             [_field(field) for field in fields if field.kw_only],
             bases=(positional,),
-            namespace={name: each for name, each in vars(body).items() if _is_own(name, fields)},
+            namespace=namespace,
             kw_only=True,
             **settings,
         )
@@ -55,6 +59,19 @@ def value(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
         return cast("type[T]", made)
 
     return make
+
+
+def _comparison(names: tuple[str, ...]) -> dict[str, Any]:
+    """Equality and hash by some of the fields only."""
+    key = attrgetter(*names)
+
+    def equal(self: object, other: object) -> object:
+        return key(self) == key(other) if type(other) is type(self) else NotImplemented
+
+    def hashed(self: object) -> int:
+        return hash(key(self))
+
+    return {"__eq__": equal, "__hash__": hashed}
 
 
 def _is_own(name: str, fields: tuple["dataclasses.Field[Any]", ...]) -> bool:
