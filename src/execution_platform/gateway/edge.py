@@ -81,7 +81,7 @@ class Edge:
         body = await read_body(scope, receive, headers, limits.body)
         if body:
             try:
-                _json.check(body, max_depth=limits.depth)
+                _json.read(body, max_depth=limits.depth)
             except _json.JsonError as error:
                 raise UnprocessableRequest(
                     f"the request body is not usable JSON: {error}", code="invalid_json"

@@ -96,7 +96,7 @@ async def _open(
     body = await read_body(scope, receive, headers, snapshot.config.limits.body)
     dialect = match.spec.dialect
     try:
-        _json.check(body, max_depth=snapshot.config.limits.depth)
+        body = _json.read(body, max_depth=snapshot.config.limits.depth)
     except _json.JsonError as error:
         refusal = UnprocessableRequest if dialect.name == "native" else InvalidRequest
         raise refusal(f"the request body is not usable JSON: {error}", code="invalid_json") from None

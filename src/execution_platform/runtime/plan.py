@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 
-from execution_platform.dialects.envelope import may_hold
 from execution_platform.exceptions import PermissionDenied
 from execution_platform.providers.base import Provider
 from execution_platform.router.requirements import RequestNeeds, needs_of, normalise
@@ -110,4 +109,4 @@ def passes_through(call: Call, provider: Provider) -> bool:
     if provider.dialect is not call.dialect or call.route is None:
         return False
     persona = call.route.persona
-    return (persona is None or not persona.changes_request) and not may_hold(call.body)
+    return (persona is None or not persona.changes_request) and call.dialect.seal_mark not in call.body

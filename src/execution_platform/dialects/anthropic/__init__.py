@@ -25,6 +25,7 @@ from execution_platform.dialects.base import (
     StreamEncoder,
     Upstream,
 )
+from execution_platform.dialects.envelope import MARK
 from execution_platform.exceptions import ExecutionPlatformError, ProviderError
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest
@@ -40,6 +41,7 @@ class Anthropic:
         self.name = NAME
         self.stream_type = "text/event-stream; charset=utf-8"
         self.heartbeat = HEARTBEAT
+        self.seal_mark = MARK
         self.embeddings: EmbeddingsCodec | None = None
         self.count: CountCodec | None = Count()
 

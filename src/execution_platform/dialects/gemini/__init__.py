@@ -20,6 +20,7 @@ from execution_platform.dialects.base import (
     StreamEncoder,
     Upstream,
 )
+from execution_platform.dialects.envelope import BASE64_MARK
 from execution_platform.dialects.gemini import errors, request_decode, request_encode
 from execution_platform.dialects.gemini import models as listing
 from execution_platform.dialects.gemini import relay as passthrough
@@ -44,6 +45,7 @@ class Gemini:
         self.name = NAME
         self.stream_type = "text/event-stream"
         self.heartbeat = HEARTBEAT
+        self.seal_mark = BASE64_MARK
         self.embeddings: EmbeddingsCodec | None = Embeddings()
         self.count: CountCodec | None = Count()
 
