@@ -12,6 +12,7 @@ from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
+from execution_platform.gateway.peers import Peers
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, watch_admission
 from execution_platform.gateway.routes import EndpointSpec
@@ -42,6 +43,7 @@ class State:
         self.drain = Drain()
         self.worker = 0
         """Which of the processes on one address this is."""
+        self.peers = Peers(self.snapshot.config.trusted_proxies)
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
         self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
@@ -69,6 +71,7 @@ class State:
     def swap(self, snapshot: Snapshot) -> None:
         """Serve new requests by `snapshot`; requests under way keep theirs."""
         self.snapshot = snapshot
+        self.peers = Peers(snapshot.config.trusted_proxies)
         self.authenticator = authenticator_for(self.builder, snapshot.config)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
@@ -124,7 +127,9 @@ class State:
         seconds = time.perf_counter() - started
         if call is not None:
             observe(self.metrics, call, status, seconds)
-        self.log.write(access_record(scope, spec, call, request_id, status, seconds))
+        line = access_record(scope, spec, call, request_id, status, seconds)
+        line["client"] = self.peers.client(scope)
+        self.log.write(line)
 
     def log_failure(self, error: BaseException, request_id: str) -> None:
         """A failure of our own with its stack, for the operator. Nothing of it goes to the caller."""
