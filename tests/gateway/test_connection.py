@@ -311,7 +311,7 @@ def test_a_client_that_never_reads_is_cut_and_its_upstream_closed(stream: bool, 
     async def run() -> None:
         limits = {"write_seconds": 0.4}
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, limits=limits)) as gateway:
-            upstream.script(Script(Text("word " * 400_000, chunks=400)))
+            upstream.script(Script(Text("word " * 2_400_000, chunks=1200)))
             path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"], stream=stream)
             data = _json.dumps(body)
             with never_reading(gateway) as sock:
