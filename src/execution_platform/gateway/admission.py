@@ -8,6 +8,7 @@ Whoever is refused is refused before its body is read.
 """
 
 import random
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from execution_platform.config.values import Limits
@@ -35,7 +36,7 @@ class Priority(IntEnum):
 class Admission:
     """The count of requests under way in one process, and its limit."""
 
-    __slots__ = ("_allowed", "_late", "_limits", "_random", "caps", "in_flight", "refused", "streams")
+    __slots__ = ("_allowed", "_late", "_limits", "_random", "caps", "in_flight", "on_refused", "refused", "streams")
 
     def __init__(self, limits: Limits, chance: random.Random | None = None) -> None:
         self._limits = limits
@@ -44,8 +45,9 @@ class Admission:
         self._random = chance or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self.in_flight = 0
         self.streams = 0
-        self.refused = [0, 0, 0]
-        """Refusals so far, by `Priority`."""
+        self.refused = 0
+        self.on_refused: Sequence[Callable[[], None]] = ()
+        """Who counts refusals, by `Priority`."""
         self.caps = [0, 0, 0]
         self._recount()
 
@@ -77,7 +79,9 @@ class Admission:
 
     def refusal(self, priority: int) -> Overloaded:
         """One more refusal, counted; the times to come back are spread."""
-        self.refused[priority] += 1
+        self.refused += 1
+        if self.on_refused:
+            self.on_refused[priority]()
         return Overloaded(
             "the gateway is at its limit of requests in flight: try again later",
             retry_after=self._random.randint(*_RETRY_AFTER[priority]),

@@ -218,7 +218,7 @@ class Connection(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         hosts = names.count(b"host")
         if version not in _VERSIONS or hosts > 1 or (hosts == 0 and version == "1.1"):
-            self._stop(InvalidRequest("the request needs HTTP/1.1 and one host header", code="bad_http"))
+            self._stop(InvalidRequest("the request needs version 1.1 of HTTP and one host header", code="bad_http"))
         if (b"transfer-encoding" in names and version == "1.0") or any(name in names for name in _LOOKALIKES):
             self._stop(InvalidRequest("the request is framed ambiguously", code="bad_http"))
         limits = self._door.limits

@@ -9,7 +9,6 @@ from execution_platform.gateway.admission import Priority
 from execution_platform.gateway.errors import Overloaded, error_body, error_headers, status_of
 from execution_platform.gateway.http import HeaderList, Scope
 from execution_platform.gateway.listing import dialect_of
-from execution_platform.gateway.peers import Peers
 from execution_platform.gateway.routes import Routes
 from execution_platform.gateway.state import State
 from execution_platform.observability import correlation
@@ -37,7 +36,6 @@ class Door:
         self.admission = state.admission
         self.drain = state.drain
         self.limits = state.snapshot.config.limits
-        self.peers = Peers(state.snapshot.config.trusted_proxies)
         self.most = most_connections()
         self._by_peer: Counter[str] = Counter()
         self._told = 0
@@ -49,9 +47,8 @@ class Door:
         config = self.state.snapshot.config
         if config.limits is not self.limits:
             self.limits = config.limits
-            self.peers = Peers(config.trusted_proxies)
             self.admission.configure(config.limits)
-        refused = sum(self.admission.refused)
+        refused = self.admission.refused
         if refused != self._told:
             self.state.log.event(
                 "shedding",
@@ -69,7 +66,7 @@ class Door:
         reason = None
         if self.open > self.most:
             reason = "process_limit"
-        elif most is not None and not self.peers.trusts(peer):
+        elif most is not None and not self.state.peers.trusts(peer):
             self._by_peer[peer] += 1
             if self._by_peer[peer] > most:
                 reason = "peer_limit"

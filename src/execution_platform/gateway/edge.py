@@ -103,6 +103,7 @@ class Edge:
                 "event": "request",
                 "request_id": request_id,
                 "method": scope["method"],
+                "client": self._state.peers.client(scope),
                 "path": getattr(route, "path", "unknown"),
                 "status": status,
                 "config": self._state.snapshot.version,

@@ -79,8 +79,7 @@ def watch_admission(metrics: Metrics, admission: Admission) -> None:
     metrics.in_flight.set_function(lambda: admission.in_flight)
     metrics.allowed.set_function(lambda: admission.allowed)
     metrics.streams.set_function(lambda: admission.streams)
-    for priority in Priority:
-        metrics.shed.labels(priority.name.lower()).set_function(lambda at=priority: admission.refused[at])
+    admission.on_refused = tuple(metrics.shed.labels(priority.name.lower()).inc for priority in Priority)
 
 
 def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:

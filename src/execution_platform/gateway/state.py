@@ -12,6 +12,7 @@ from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.lifecycle import Lifecycle
+from execution_platform.gateway.peers import Peers
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
@@ -55,6 +56,7 @@ class State:
         self.shadows = Shadows(execute, done=self._record_shadow, dropped=self.metrics.shadows.labels("dropped").inc)
         self.snapshot: Snapshot
         self.authenticator: Authenticator
+        self.peers: Peers
         self.lifecycle = Lifecycle(self.builder, serve=self._serve, tell=self._tell, metrics=self.metrics)
         self.lifecycle.begin()
         self.admission = Admission(self.snapshot.config.limits)
@@ -104,6 +106,7 @@ class State:
         """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
         self.snapshot = prepared.snapshot
         self.authenticator = prepared.authenticator
+        self.peers = Peers(prepared.snapshot.config.trusted_proxies)
         prepared.snapshot.board.configure(upstream_policies(prepared.snapshot.config))
         self.limiter.configured = prepared.snapshot.limits.replicas
         if self.started:
@@ -117,8 +120,7 @@ class State:
         try:
             return self.authenticator.authenticate(headers)
         except AuthenticationError:
-            client = scope.get("client")
-            wait = self.failures.note(client[0] if client else None)
+            wait = self.failures.note(self.peers.client(scope))
             if wait:
                 raise RateLimited(
                     "too many failed authentications from this address", code="too_many_failures", retry_after=wait
@@ -190,6 +192,7 @@ class State:
         record = access_record(scope, spec, call, request_id, status, seconds)
         if call is None:
             record["config"] = self.snapshot.version
+        record["client"] = self.peers.client(scope)
         self.log.write(record)
 
     def _record_shadow(self, copy: Call, seconds: float) -> None:

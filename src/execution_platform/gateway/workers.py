@@ -70,7 +70,10 @@ class Master:
             self._start(number)
 
     def _pass_on(self, sig: int, frame: FrameType | None) -> None:
-        self._ending = self._ending or sig in _ENDING
+        if sig in _ENDING:
+            self._ending = True
+            # The workers have it too: when the last of them closes it, connections are refused and not left waiting.
+            self._sock.close()
         for worker in self._workers.values():
             if worker is not None and worker.pid is not None and worker.exitcode is None:
                 os.kill(worker.pid, sig)

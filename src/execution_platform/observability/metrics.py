@@ -102,8 +102,8 @@ class Metrics:
         self.streams = Gauge("ep_streams_in_flight", "Streams being served", registry=registry)
         self.in_flight = Gauge("ep_requests_in_flight", "Requests being served", registry=registry)
         self.allowed = Gauge("ep_requests_allowed", "Requests admitted at a time just now", registry=registry)
-        self.shed = Gauge(
-            "ep_requests_shed", "Requests refused so far because the process was full", ("priority",), registry=registry
+        self.shed = Counter(
+            "ep_requests_shed", "Requests refused because the process was full", ("priority",), registry=registry
         )
         self.connections = Gauge("ep_connections", "Open client connections", registry=registry)
         self.connections_refused = Counter(
