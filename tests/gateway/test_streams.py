@@ -495,7 +495,10 @@ def test_a_json_array_whose_head_left_early_is_still_one_array(tmp_path: Path) -
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("fault", [Cut(after=2, of="content"), StreamError(status=503, after=2, of="content"), CutInside(after=2, of="content")])
+@pytest.mark.parametrize(
+    "fault",
+    [Cut(after=2, of="content"), StreamError(status=503, after=2, of="content"), CutInside(after=2, of="content")],
+)
 @pytest.mark.parametrize("target", MODELS.values())
 def test_a_json_array_that_fails_after_content_ends_with_an_error_element(
     fault: Any, target: str, tmp_path: Path
