@@ -571,3 +571,36 @@ def test_the_log_and_the_headers_tell_the_way_of_a_request(tmp_path: Path) -> No
             assert lines[1]["tries"][-1].split(": ")[1] == "retry failed"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_wherever_a_stream_is_cut_nothing_is_said_twice_and_nothing_ends_cleanly(
+    client: str, how: Any, goes_on: bool, tmp_path: Path
+) -> None:
+    """R7: a cut at each of the first events."""
+
+    async def run() -> None:
+        words = "one two three four five six seven eight"
+        async with two(tmp_path, continue_on_cut=goes_on) as (first, second, gateway):
+            second.script(Script(Text("...")), model="*")
+            for after in range(10):
+                first.script(Script(Text(words), faults=[Cut(after=after, how=how)], pace=0.001), model="*")
+                got = await gateway.post(*chat_body(client, "hello", "persona/dev", stream=True))
+                assert got.status == 200
+                failed = b'"error"' in got.body
+                text = said(client, got) if not failed else ""
+                if got.header("x-ep-provider") == "b":
+                    assert text == "...", "cut before its content"
+                elif goes_on:
+                    assert text.endswith("...")
+                    assert words.startswith(text.removesuffix("...").rstrip())
+                else:
+                    assert failed
+                    assert b"[DONE]" not in got.body
+                    assert b"message_stop" not in got.body
+                    assert b"event: done" not in got.body
+            assert await breaker(gateway) == "closed", "how an answer ends says nothing about the next one"
+
+    asyncio.run(run())
