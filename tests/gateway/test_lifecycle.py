@@ -185,6 +185,21 @@ def test_a_gateway_other_machines_reach_never_loses_its_last_key(tmp_path: Path)
     asyncio.run(run())
 
 
+def test_what_was_used_of_a_rate_limit_outlasts_a_reload(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            limits = {"rate_limits": {"keys": {"*": {"requests": 2}}}}
+            async with serving(tmp_path, {**persona(upstream, OPENAI), **limits}) as gateway:
+                await ask(gateway)
+                write_config(tmp_path, {**persona(upstream, ANTHROPIC), **limits})
+                assert (await gateway.post("/v1/config/reload", {})).json()["changed"] is True
+                await ask(gateway)
+                refused = await gateway.post(*chat_body("openai_chat", "hi", "persona/dev"))
+                assert refused.status == 429
+
+    asyncio.run(run())
+
+
 # --- versions ---
 
 
