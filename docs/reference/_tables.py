@@ -166,9 +166,11 @@ def configuration_keys() -> str:
     titles = {
         "RawProvider": "`providers.<name>`",
         "RawTimeouts": "`timeouts`, `providers.<name>.timeouts`",
+        "RawProbe": "`providers.<name>.probe`",
         "RawPrice": "`providers.<name>.prices.<model>`",
         "RawLogicalModel": "`models.<name>`",
         "RawTarget": "`models.<name>.targets[]`",
+        "RawShadow": "`models.<name>.shadow`",
         "RawPersona": "`personas.<name>`",
         "RawKey": "`keys[]`",
         "RawLimits": "`limits`",
