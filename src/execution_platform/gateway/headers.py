@@ -11,6 +11,8 @@ from execution_platform.spi.loss import loss_header
 
 def header_value(text: str) -> bytes:
     """`text` as a header value: printable ASCII only, so that nothing can forge a header."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
     return bytes(byte if 32 <= byte < 127 else 63 for byte in text.encode("ascii", "replace"))
 
 
