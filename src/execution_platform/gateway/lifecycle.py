@@ -101,7 +101,7 @@ class Lifecycle:
             except ConfigError as error:
                 self._refuse(error, cause, by)
                 raise self._unusable(error) from error
-            self._metrics.config_reload.labels("applied" if changed else "unchanged").inc()
+            self._metrics.config.reload.labels("applied" if changed else "unchanged").inc()
             self._tell_state()
             return changed
 
@@ -116,7 +116,7 @@ class Lifecycle:
                 raise self._unusable(error) from error
             self._take(prepared, version.sources, version.personas, cause="rollback", by=by)
             self._pinned, self._refused = True, None
-            self._metrics.config_reload.labels("rolled_back").inc()
+            self._metrics.config.reload.labels("rolled_back").inc()
             self._tell_state()
             return self.versions.current
 
@@ -245,12 +245,12 @@ class Lifecycle:
     def _refuse(self, error: ConfigError, cause: Cause, by: str | None) -> None:
         problems = [self._without_folders(str(problem)) for problem in problems_of(error)][:_MOST_PROBLEMS]
         self._refused = problems[0]
-        self._metrics.config_reload.labels("refused").inc()
+        self._metrics.config.reload.labels("refused").inc()
         self._tell("config_refused", "error", config=self.versions.current.name, cause=cause, by=by, problems=problems)
         self._tell_state()
 
     def _tell_state(self) -> None:
-        self._metrics.config_stale.set(0 if self.stale is None else 1)
+        self._metrics.config.stale.set(0 if self.stale is None else 1)
 
     # --- the files ---
 

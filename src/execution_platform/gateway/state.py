@@ -53,7 +53,9 @@ class State:
         self.failures = FailureLimiter()
         self.builder = SnapshotBuilder(settings, self.limiter)
         self.probes = Probes(self.metrics, self._tell)
-        self.shadows = Shadows(execute, done=self._record_shadow, dropped=self.metrics.shadows.labels("dropped").inc)
+        self.shadows = Shadows(
+            execute, done=self._record_shadow, dropped=self.metrics.experiments.shadows.labels("dropped").inc
+        )
         self.snapshot: Snapshot
         self.authenticator: Authenticator
         self.peers: Peers
@@ -73,7 +75,7 @@ class State:
         self.pulse.start()
         self.lag.start()
         if self.link is not None:
-            self.metrics.ratelimit_degraded.set(1)
+            self.metrics.shared.ratelimit_degraded.set(1)
             await self.link.start()
         await self.limiter.start()
         if await self.builder.discover():
@@ -128,8 +130,8 @@ class State:
             raise
 
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
-        self.metrics.redis_up.set(up)
-        self.metrics.ratelimit_degraded.set(not up)
+        self.metrics.shared.redis_up.set(up)
+        self.metrics.shared.ratelimit_degraded.set(not up)
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
@@ -158,7 +160,7 @@ class State:
         return views
 
     def _note_lag(self, seconds: float) -> None:
-        self.metrics.loop_lag.observe(seconds)
+        self.metrics.edge.loop_lag.observe(seconds)
         self.admission.note_lag(seconds)
 
     def shared_view(self) -> dict[str, object]:
