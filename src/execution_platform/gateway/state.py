@@ -26,6 +26,7 @@ from execution_platform.observability.logging import LineLog
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
+from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
 from execution_platform.runtime.call import Call, Principal
 from execution_platform.runtime.execute import execute
@@ -67,6 +68,7 @@ class State:
         """Which of the processes on one address this is."""
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
+        self.builder.board.on_change.append(self._note_breaker)
         self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.started_at = time.time()
 
@@ -113,6 +115,12 @@ class State:
         self.limiter.configured = prepared.snapshot.limits.replicas
         if self.started:
             self.probes.follow(prepared.snapshot)
+
+    def _note_breaker(self, key: Key, state: SharedState, until: float) -> None:
+        """A breaker changed: a line for the operator. Cool-downs come by the hundred and are in the metrics."""
+        if state != "cooling":
+            level = "warning" if state == "open" else "info"
+            self.log.event("breaker", level, provider=key.upstream, model=key.model, state=state)
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)

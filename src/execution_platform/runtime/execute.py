@@ -188,7 +188,7 @@ async def _translated(call: Call, attempt: Attempt, provider: Provider, exchange
         attempt.losses.extend(encoded.losses)
         return Answer(_JSON, body=encoded.body)
     stream = provider.stream(replace(request, stream=True), exchange)
-    committed = await first_content(attempt, provider, exchange, commit(stream))
+    committed = await first_content(attempt, provider, exchange, commit(stream, attempt.metered))
     attempt.keeps, attempt.discard = True, committed.aclose
     return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
 
