@@ -105,9 +105,14 @@ def test_times_to_come_back_are_spread_and_batch_waits_longest() -> None:
     }
     assert told[Priority.CHAT] == {1, 2, 3}
     assert min(told[Priority.BATCH]) >= 5  # type: ignore[type-var]
-    gate.in_flight = 2
+    gate.enter(Priority.CHAT)
     with pytest.raises(Overloaded):
         gate.check(Priority.CHAT)
+    with pytest.raises(Overloaded):
+        gate.enter(Priority.CHAT)
+    assert gate.in_flight == 1
+    gate.leave()
+    gate.check(Priority.CHAT)
 
 
 def test_the_sampler_notes_how_late_it_was_called() -> None:
@@ -261,5 +266,30 @@ def test_nothing_counts_as_under_way_after_all_has_ended(tmp_path: Path) -> None
             async with asyncio.timeout(5):
                 while gate.in_flight or gate.streams:
                     await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_bodies_on_their_way_take_nobodys_place(tmp_path: Path) -> None:
+    """R14: otherwise so many slow uploads would lock everybody out."""
+
+    async def run() -> None:
+        limits = {"in_flight": 2}
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, limits=limits)) as gateway:
+            host, _, port = gateway.url.removeprefix("http://").partition(":")
+            slow = []
+            for _ in range(10):
+                _, writer = await asyncio.open_connection(host, int(port))
+                head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3000\r\n\r\n "
+                writer.write(head)
+                await writer.drain()
+                slow.append(writer)
+            for path in ("/health", "/v1/models"):
+                assert (await gateway.get(path)).status == 200
+            path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"])
+            assert (await gateway.post(path, body)).status == 200
+            assert gateway.gateway.state.admission.in_flight == 0
+            for writer in slow:
+                writer.close()
 
     asyncio.run(run())

@@ -68,9 +68,18 @@ class Admission:
         return self.in_flight >= self.caps[priority]
 
     def check(self, priority: int) -> None:
-        """Called with the request already counted. Raises `Overloaded` when it is one too many."""
-        if self.in_flight > self.caps[priority]:
+        """Called before the body is read. Raises `Overloaded` when the request would be one too many."""
+        if self.in_flight >= self.caps[priority]:
             raise self.refusal(priority)
+
+    def enter(self, priority: int) -> None:
+        """Count a request whose body is there: one that is still on its way takes nobody's place. Raises `Overloaded`."""
+        self.check(priority)
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """A request that was counted is over."""
+        self.in_flight -= 1
 
     def check_stream(self) -> None:
         """Called with the stream already counted. Raises `Overloaded` when it is one too many."""
