@@ -43,7 +43,8 @@ def test_batch_is_refused_before_chat_and_chat_before_management() -> None:
 def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -> None:
     gate = admission(in_flight=1000, lag_seconds=0.02)
     gate.in_flight = 100
-    gate.note_lag(0.5)
+    for _ in range(2):
+        gate.note_lag(0.5)
     assert gate.allowed == 1000
     gate.note_lag(0.5)
     assert gate.allowed == 80
@@ -51,12 +52,13 @@ def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -
     assert not gate.is_full(Priority.ADMIN)
     for _ in range(100):
         gate.note_lag(1.0)
-    assert gate.allowed == 8
+    assert gate.allowed == 64
 
 
-def test_one_late_tick_between_punctual_ones_is_no_overload() -> None:
+def test_a_late_tick_or_two_between_punctual_ones_are_no_overload() -> None:
     gate = admission(in_flight=100)
     for _ in range(50):
+        gate.note_lag(0.3)
         gate.note_lag(0.3)
         gate.note_lag(0.0)
     assert gate.allowed == 100
@@ -76,13 +78,13 @@ def test_a_process_that_keeps_time_again_admits_all_within_five_seconds() -> Non
 
 def test_other_limits_hold_from_the_moment_they_are_configured() -> None:
     gate = admission(in_flight=5)
-    limits = Limits(in_flight=50)
+    limits = Limits(in_flight=500)
     gate.configure(limits)
-    assert gate.allowed == 50
+    assert gate.allowed == 500
     for _ in range(3):
         gate.note_lag(1.0)
     gate.configure(limits)
-    assert gate.allowed < 50
+    assert gate.allowed < 500
 
 
 @given(

@@ -18,7 +18,7 @@ import pytest
 from execution_platform.gateway.door import SURPLUS, most_connections
 from execution_platform.observability.logging import LineLog
 from execution_platform.testing import FakeUpstream
-from gateway.processes import SOURCE, process
+from gateway.processes import SOURCE, command, process
 from gateway.watching import metrics, total
 from serving import MODELS, chat_body, serving, three_vendors
 
@@ -205,5 +205,38 @@ def test_the_page_of_the_api_loads_nothing_and_names_every_path(tmp_path: Path) 
             from hashlib import sha256
 
             assert b64encode(sha256(style).digest()).decode() in policy
+
+    asyncio.run(run())
+
+
+# slowhttptest
+
+
+@pytest.mark.parametrize("mode", [["-H"], ["-B", "-s", "4096", "-t", "POST"], ["-X"]], ids=["head", "body", "read"])
+def test_honest_requests_are_served_while_slowhttptest_holds_hundreds_of_sockets(
+    mode: list[str], tmp_path: Path
+) -> None:
+    """R14, scaled down: 300 sockets that send or read a little every second."""
+
+    async def run() -> None:
+        limits = {"head_seconds": 2, "body_seconds": 2, "write_seconds": 2, "in_flight": 100}
+        async with FakeUpstream() as upstream:
+            async with (
+                process(tmp_path, three_vendors(upstream, limits=limits)) as gateway,
+                aiohttp.ClientSession() as http,
+            ):
+                path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"])
+                amount = ["-c", "300", "-r", "300", "-i", "1", "-l", "4", "-p", "3"]
+                attack = await asyncio.create_subprocess_exec(
+                    command("slowhttptest"), *amount, "-u", gateway.url + path, *mode, stdout=subprocess.DEVNULL
+                )
+                statuses = []
+                while attack.returncode is None:
+                    async with http.post(gateway.url + path, json=body) as response:
+                        statuses.append(response.status)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(attack.wait(), 0.02)
+                assert set(statuses) == {200}
+                assert len(statuses) > 20
 
     asyncio.run(run())

@@ -17,11 +17,11 @@ from execution_platform.gateway.errors import Overloaded
 _BATCH_SHARE = 0.8
 _MARGIN = 64
 """Management requests beyond `limits.in_flight`."""
-_FLOOR = 8.0
-"""So many are allowed however late the loop is: one request alone may take long."""
+_FLOOR = 64.0
+"""So many are allowed however late the loop is: so few are not the cause, a starved processor is."""
 _SHRINK, _GROW = 0.8, 1.15
-_PATIENCE = 2
-"""Late ticks in a row that count: a single one may be one long callback."""
+_PATIENCE = 3
+"""Late ticks in a row that count: one may be a long callback, two a processor taken away for a moment."""
 _RETRY_AFTER = {0: (5, 10), 1: (1, 3), 2: (1, 2)}
 
 
