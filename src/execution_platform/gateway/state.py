@@ -18,6 +18,7 @@ from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
 from execution_platform.gateway.replicas import SharedBoard
 from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.limits.failures import FailureLimiter
@@ -66,6 +67,8 @@ class State:
         self.drain = Drain()
         self.worker = 0
         """Which of the processes on one address this is."""
+        self.siblings: Siblings | None = None
+        self.metrics.log_dropped.set_function(lambda: self.log.dropped)
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
         self.builder.board.on_change.append(self._note_breaker)
@@ -76,6 +79,8 @@ class State:
         """Look for local servers, then serve, and listen to changes of the configuration."""
         self.pulse.start()
         self.lag.start()
+        if self.siblings is not None:
+            await self.siblings.start()
         if self.link is not None:
             self.metrics.shared.ratelimit_degraded.set(1)
             await self.link.start()
@@ -93,6 +98,8 @@ class State:
         """Close what is open: local models, connections, the log."""
         self.started = False
         self.lag.stop()
+        if self.siblings is not None:
+            await self.siblings.stop()
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()
