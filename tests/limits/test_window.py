@@ -107,7 +107,13 @@ def test_a_share_is_never_nothing() -> None:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.one_of(st.integers(0, 300_000), st.integers(0, 90_000_000), st.integers(-400_000, 0), st.just(-70_000_000)),
+        st.one_of(
+            st.integers(0, 300_000),
+            st.integers(0, 90_000_000),
+            st.integers(-400_000, 0),
+            st.just(-70_000_000),
+            st.sampled_from([SLOT * slots for slots in (1, 2, 256, 257, 258, 259)]),
+        ),
         st.sampled_from(["take", "take", "take", "back", "owe"]),
         st.integers(0, 60),
         st.integers(0, 60),
