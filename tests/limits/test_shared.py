@@ -147,7 +147,7 @@ async def test_more_tokens_than_estimated_count_too(redis_client, redis_server) 
 
 @in_loop
 async def test_a_request_that_one_limit_refuses_takes_nothing_of_the_others(redis_client, redis_server) -> None:
-    async with replicas(redis_server.url, of_key(requests=3, tokens=100)) as (one, other):
+    async with replicas(redis_server.url, of_key(requests=3, tokens=100)) as (one, _):
         first = await one.ask(100)
         assert first is not None
         for _ in range(5):
