@@ -161,7 +161,7 @@ SCENARIOS = (
         chain=(Link(says=(Script(delay=5.0),)), SECOND),
         expect=Expect(by=1, requests={0: (1, 1), 1: (1, 1)}, within=1.0),
         promises="R3",
-        model={"hedge": True},
+        model={"hedge": 0.2},
     ),
     Scenario(
         id="continued",

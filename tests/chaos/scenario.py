@@ -99,6 +99,7 @@ class Scenario:
     body: Mapping[str, Any] = field(default_factory=dict)
     """More headers of the request."""
     ways: tuple[Way, ...] = WAYS
+    clients: tuple[str, ...] = DIALECTS
     raw: tuple[str, ...] = DIALECTS
     """Clients that also ask by a raw socket, where it streams."""
     times: int = 1

@@ -14,10 +14,13 @@ from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
 from execution_platform.dialects.sse import FrameSplitter, SseDecoder
 from execution_platform.dialects.take import Object, Taker, body_object
+from execution_platform.exceptions import ErrorKind, ProtocolError
 
 _PEEKED = ("model", "stream", "max_tokens")
 _NONE: tuple[object, ...] = (None, [])
 _EMPTY_AT_FIRST = ("text", "thinking")
+_END = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+"""What an answer gets that has told how it ended and is cut before its last event."""
 
 
 def peek(body: bytes) -> Peek:
@@ -66,6 +69,14 @@ def _is_content(data: bytes) -> bool:
     return members.get("type") not in _EMPTY_AT_FIRST or bool(members.get("text") or members.get("thinking"))
 
 
+def _is_json(data: bytes) -> bool:
+    try:
+        _json.loads(data)
+    except _json.JsonError:
+        return False
+    return True
+
+
 class AnswerRelay:
     """One streamed answer on its way from provider to caller."""
 
@@ -86,15 +97,18 @@ class AnswerRelay:
         return whole
 
     def close(self) -> bytes:
-        """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error can follow."""
+        """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error or the end can follow."""
         metered = self.metered
         if self._sniffer.plain is not None:
             body = bytes(self._sniffer.plain)
             metered.error = metered.error or read_error_body(body)
             return b""
-        if metered.finish is not None and metered.error is None:
-            metered.finished = True
-        return self._splitter.pending if metered.finished else b""
+        if metered.finished:
+            return self._splitter.pending
+        if metered.finish is None or metered.error is not None:
+            return b""
+        metered.finished = True
+        return _END
 
     def _look(self, whole: bytes) -> None:
         for name, data in self._frames.feed(whole):
@@ -102,6 +116,11 @@ class AnswerRelay:
                 self.metered.committed = _is_content(data)
             if b"message_" in data or b"error" in data:
                 self._read(data, named_error=name == "error")
+            elif not self.metered.committed and not _is_json(data):
+                # Before any content another target can still answer; later the caller gets these bytes and reads them.
+                self.metered.error = ProtocolError(
+                    "an event of the provider's stream is not JSON", kind=ErrorKind.PROTOCOL
+                )
 
     def _read(self, data: bytes, *, named_error: bool) -> None:
         try:
