@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,13 +30,15 @@ LEAVERS = 300
 SLOW_ONES = 200
 
 
-def measure_all() -> list[Measured]:
-    """Every measurement, one after the other."""
+def measure_all(told: Callable[[Measured], None]) -> list[Measured]:
+    """Every measurement, one after the other; each row is told as soon as it is there."""
     backstage = Backstage()
     rows: list[Measured] = []
     try:
         for measure in (failover_times, outage_errors, outage_load, slow_neighbour, leavers, overload):
-            rows += measure(backstage)
+            for row in measure(backstage):
+                rows.append(row)
+                told(row)
     finally:
         backstage.close()
     return rows

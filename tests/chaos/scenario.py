@@ -74,7 +74,7 @@ class Expect:
     """Share of the requests that must end in an answer."""
     retry_after: bool = False
     last_by: int | None = None
-    """The link that answers the last request of many."""
+    """The link that answers the last request of many; -1 for any."""
     within: float | None = None
     """Seconds the promise allows until the first content; told in the scorecard."""
     closed_within: float | None = None
