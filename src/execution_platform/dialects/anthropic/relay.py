@@ -19,8 +19,6 @@ from execution_platform.exceptions import ErrorKind, ProtocolError
 _PEEKED = ("model", "stream", "max_tokens")
 _NONE: tuple[object, ...] = (None, [])
 _EMPTY_AT_FIRST = ("text", "thinking")
-_END = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-"""What an answer gets that has told how it ended and is cut before its last event."""
 
 
 def peek(body: bytes) -> Peek:
@@ -97,18 +95,15 @@ class AnswerRelay:
         return whole
 
     def close(self) -> bytes:
-        """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error or the end can follow."""
+        """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error can follow."""
         metered = self.metered
         if self._sniffer.plain is not None:
             body = bytes(self._sniffer.plain)
             metered.error = metered.error or read_error_body(body)
             return b""
-        if metered.finished:
-            return self._splitter.pending
-        if metered.finish is None or metered.error is not None:
-            return b""
-        metered.finished = True
-        return _END
+        if metered.finish is not None and metered.error is None:
+            metered.finished = True
+        return self._splitter.pending if metered.finished else b""
 
     def _look(self, whole: bytes) -> None:
         for name, data in self._frames.feed(whole):

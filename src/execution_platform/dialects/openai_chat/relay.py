@@ -70,7 +70,6 @@ def _nulls_only(data: bytes, name: bytes, compact: bytes, spaced: bytes) -> bool
     return count == nulls or count == nulls + data.count(spaced)
 
 
-_END = b"data: [DONE]\n\n"
 _LAST_FRAMES = 4
 """Finish reason, usage and terminator come last; one more frame may carry a filter's verdict."""
 
@@ -237,7 +236,7 @@ class StreamRelay:
         return metered.committed
 
     def close(self) -> bytes:
-        """What is left; an answer that was no stream is metered as a whole. A complete one without its end gets it."""
+        """What is left; an answer that was no stream is metered as a whole."""
         if self._body is not None:
             self._meter_body(bytes(self._body))
             return bytes(self._body)
@@ -249,8 +248,6 @@ class StreamRelay:
             tail = b""
         if not self._ended and self.metered.error is None:
             self.metered.finished = self._reader.is_complete()
-            if self.metered.finished:
-                tail += _END
         return tail
 
     def _is_whole(self, data: bytes) -> bool:
