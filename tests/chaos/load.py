@@ -49,7 +49,7 @@ class Gun:
     def _request(self, text: str) -> bytes:
         path, body = chat_body("openai_chat", text, self._model, stream=self._stream)
         data = _json.dumps(body)
-        head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         return head.encode() + b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(data), data)
 
     async def fire(self, leave_after: float | None = None, *, reset: bool = False, text: str = "hello") -> Shot:

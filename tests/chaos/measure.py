@@ -11,7 +11,7 @@ from chaos.measured import Measured
 from chaos.outages import OUTAGES, SECOND
 from chaos.runner import play
 from chaos.scenario import Expect, Link, Scenario
-from chaos.stage import MODELS, Backstage, Stage
+from chaos.stage import MODELS, Backstage, Post, Stage
 from execution_platform.testing import Exchange, Script, Status
 
 TIMES = {"connect": 3, "first_token": 4, "idle": 60, "total": 60}
@@ -93,7 +93,7 @@ def outage_errors(backstage: Backstage) -> Iterator[Measured]:
             before, back = len(post.exchanges), 0.0
             loop = asyncio.get_running_loop()
             healed = loop.time()
-            while len(post.exchanges) - before < RATE and loop.time() - healed < 70:
+            while len(post.exchanges) - before < RATE and loop.time() - healed < 20:
                 await gun.at_rate(RATE, 1)
             back = loop.time() - healed
             return early, late, back
@@ -122,13 +122,10 @@ def slow_neighbour(backstage: Backstage) -> Iterator[Measured]:
     scenario = Scenario(id="measure", title="", chain=chain, clients=("openai_chat",), ways=("whole",))
     with Stage(scenario, backstage) as stage:
         slow, fast = stage.cells[0].posts
-        models = {
-            post.provider: {"targets": [{"model": f"{post.provider}/{MODELS[post.kind]}"}]} for post in (slow, fast)
-        }
-        url = stage.open(models=models).url
+        url = stage.open().url
 
         async def go() -> tuple[list[Shot], list[Shot]]:
-            gun, slow_gun = Gun(url, fast.provider), Gun(url, slow.provider, patience=60)
+            gun, slow_gun = Gun(url, _named(fast)), Gun(url, _named(slow), patience=60)
             await gun.at_rate(RATE, 2)
             alone = await gun.at_rate(RATE, 8)
             waiting = [asyncio.create_task(slow_gun.fire(25.0)) for _ in range(SLOW_ONES)]
@@ -146,6 +143,10 @@ def slow_neighbour(backstage: Backstage) -> Iterator[Measured]:
     got = f"{before * 1000:.1f} -> {after * 1000:.1f} ms"
     what = f"p99 of a provider beside {SLOW_ONES} slow requests of another"
     yield Measured(what, got, "< 10 % more", after < before * 1.1 and not failed)
+
+
+def _named(post: Post) -> str:
+    return f"{post.provider}/{MODELS[post.kind]}"
 
 
 def leavers(backstage: Backstage) -> Iterator[Measured]:
