@@ -239,4 +239,6 @@ def _other_hand(call: Call, downstream: Downstream, watch: Watch) -> bytes:
     downstream.extra["continued"] = True
     if fallback is not None:
         downstream.extra["fallback_from"] = fallback.target.provider
-    return comment(f"continued by {winner.target}") if call.sse else b""
+    # Some readers take a comment for data; their dialect keeps the connection alive by other means.
+    reads_comments = call.sse and call.dialect.heartbeat.startswith(b":")
+    return comment(f"continued by {winner.target}") if reads_comments else b""
