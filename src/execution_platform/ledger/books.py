@@ -65,7 +65,7 @@ class JournalLedger:
                 "the ledger cannot be written: its disk is full, or the database was away for too long", retry_after=5
             ) from None
         self.open[dispatch.id] = dispatch
-        if self._timer is None and not self.waits:
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -84,6 +84,8 @@ class JournalLedger:
         if dispatch is None:
             return
         self.journal.append_always(self._encode(settlement))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
         del self.open[settlement.id]
         self._progress.pop(settlement.id, None)
         if self._settled is not None:
