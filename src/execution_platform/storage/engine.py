@@ -13,7 +13,7 @@ Failures of the database leave as `DatabaseUnavailable`; mistakes of ours (a wro
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ _CONNECT_SECONDS = 3.0
 _STATEMENT_SECONDS = 10.0
 _POOL = 5
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}",
     "PRAGMA foreign_keys=ON",
     # The journal of the ledger is what survives a power failure; the database may lose its last moment and gets it again.
@@ -81,7 +80,9 @@ class Storage:
             async with engine.begin() as connection:
                 yield connection
         except _failures() as error:
-            raise _told(self.address, error) from error
+            if _is_ours(error):
+                raise
+            raise _unavailable(self.address, error) from error
 
     @asynccontextmanager
     async def read(self) -> "AsyncGenerator[AsyncConnection]":
@@ -92,7 +93,9 @@ class Storage:
                 connection = await raw.execution_options(ep_read=True)
                 yield connection
         except _failures() as error:
-            raise _told(self.address, error) from error
+            if _is_ours(error):
+                raise
+            raise _unavailable(self.address, error) from error
 
     async def close(self) -> None:
         """Close all connections; the next use opens new ones."""
@@ -122,12 +125,19 @@ def _failures() -> tuple[type[Exception], ...]:
     return (DBAPIError, PoolTimeout, OSError)
 
 
-def _told(address: Address, error: Exception) -> Exception:
-    """`error` as `DatabaseUnavailable`, unless it is a mistake of ours."""
+def _is_ours(error: Exception) -> bool:
+    """Whether a statement of ours is wrong, rather than the database away."""
+    from sqlite3 import SQLITE_ERROR, Error
+
     from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
 
     if isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError):
-        return error
+        return True
+    cause = getattr(error, "orig", None)
+    return isinstance(cause, Error) and cause.sqlite_errorcode == SQLITE_ERROR
+
+
+def _unavailable(address: Address, error: Exception) -> DatabaseUnavailable:
     cause = type(getattr(error, "orig", None) or error).__name__
     return DatabaseUnavailable(f"the database ({address}) does not answer: {cause}; see `ep db status`")
 
@@ -137,6 +147,8 @@ def _engine(address: Address) -> "AsyncEngine":
 
 
 def _sqlite(address: Address) -> "AsyncEngine":
+    from sqlite3 import OperationalError
+
     from sqlalchemy import URL, event
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -154,6 +166,8 @@ def _sqlite(address: Address) -> "AsyncEngine":
         cursor = connection.cursor()
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
+        with suppress(OperationalError):  # another process is just making the file; the next connection sees to it
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.close()
 
     def begun(connection: Any) -> None:
