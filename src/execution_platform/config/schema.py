@@ -10,6 +10,7 @@ from execution_platform.config.secret import SecretRef
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
@@ -233,6 +234,21 @@ class RawLimits(Raw):
     attempts: int = Field(default=3, ge=1, le=5, description="Most targets of a chain that one request may try.")
 
 
+class RawLedger(Raw):
+    """How the books are kept; read when the gateway starts."""
+
+    durability: Durability = Field(
+        default="process",
+        description="What a recorded try survives before it leaves: the end of the process, or of the machine (disk).",
+    )
+    journal_cap: Size = Field(
+        default=256 * 1024 * 1024,
+        description="Most that one worker's journal may hold while the database is away; then new calls get 503.",
+    )
+    log_requests: bool = Field(default=True, description="Keep a log of requests, without their content.")
+    request_days: int = Field(default=30, ge=1, description="Days after which the request log forgets.")
+
+
 class RawConfig(Raw):
     """The whole file."""
 
@@ -243,6 +259,7 @@ class RawConfig(Raw):
     loss_policy: LossPolicyName = Field(default="default", description="What a translation between dialects may lose.")
     keys: list[RawKey] = Field(default_factory=list[RawKey], description="Gateway keys.")
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
+    ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")
     circuit_breaker: RawBreaker = Field(

@@ -10,6 +10,7 @@ from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
 Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
@@ -161,6 +162,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerConfig:
+    """How the books are kept."""
+
+    durability: Durability = "process"
+    journal_cap: int = 256 * 1024 * 1024
+    log_requests: bool = True
+    request_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """One version of the configuration."""
 
@@ -172,6 +183,7 @@ class Resolved:
     """Other names for models, each to the name it stands for."""
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
     loss_policy: LossPolicy = "default"
     default_provider: str | None = None
     """A provider's name; None means `auto`: the first that is available."""

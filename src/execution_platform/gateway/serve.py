@@ -52,6 +52,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         headers = read_headers(scope)
         call = await _open(state, match, scope, headers, receive, request_id)
         call.started = started
+        call.books = state.books
         status = await _answer(state, call, receive, send)
     except ClientGone:
         pass
@@ -62,6 +63,8 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
         status = await _refuse(state, match, call, failure, send, request_id)
     finally:
+        if call is not None:
+            state.books.close(call)
         state.record(scope, match.spec, call, request_id, status, started)
 
 

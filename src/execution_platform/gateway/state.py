@@ -8,6 +8,7 @@ from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError, UnprocessableRequest
 from execution_platform.gateway.auth import Authenticator
+from execution_platform.gateway.bookkeeping import Bookkeeping
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe
@@ -36,11 +37,14 @@ class State:
         self.builder = SnapshotBuilder(settings)
         self.snapshot: Snapshot = self.builder.build()
         self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
+        self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
+        self.books = self.bookkeeping.books
         self.started_at = time.time()
 
     async def start(self) -> None:
         """Look for local servers, then serve."""
         self.pulse.start()
+        await self.bookkeeping.start()
         found = await self.builder.discover()
         if found:
             self.swap(self.builder.build())
@@ -49,6 +53,7 @@ class State:
     async def stop(self) -> None:
         """Close what is open: local models, connections, the log."""
         await self.pulse.stop()
+        await self.bookkeeping.stop()
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()

@@ -4,14 +4,13 @@ import asyncio
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from execution_platform.config.values import Durability
 from execution_platform.ledger.interfaces import Checkpoint, Dispatch, Settled, Settlement, StorageUnavailable
-from execution_platform.ledger.journal import Journal, JournalFull
+from execution_platform.ledger.journal import CAP_BYTES, Journal, JournalFull
 
-Durability = Literal["process", "disk"]
 _SYNC_SECONDS = 0.05
 """Under `process` durability a power failure loses at most what was written in this time."""
 
@@ -32,11 +31,18 @@ def _uuid_prefix() -> str:
 class JournalLedger:
     """Implements `Ledger`. Belongs to the event loop it was made on."""
 
-    def __init__(self, folder: Path, *, durability: Durability = "process", settled: Settled | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durability: Durability = "process",
+        cap_bytes: int = CAP_BYTES,
+        settled: Settled | None = None,
+    ) -> None:
         """Open a journal below `folder`, the place of all workers. Raises `OSError` when it is not writable."""
         self.worker = worker_id()
         self.waits = durability == "disk"
-        self.journal = Journal(folder / self.worker, carry=self._carried)
+        self.journal = Journal(folder / self.worker, carry=self._carried, cap_bytes=cap_bytes)
         self.open: dict[str, Dispatch] = {}
         """Tries that have not ended, by id."""
         self.refused = 0

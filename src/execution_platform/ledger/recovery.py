@@ -9,7 +9,7 @@ The folder is deleted when everything of it is stored, so a crash in here only m
 import asyncio
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,11 @@ class Recovered:
     damaged: int = 0
 
 
-async def recover(root: Path, store: EventStore) -> Recovered:
-    """Store what dead workers left below `root`. Raises `DatabaseUnavailable`; then all of it is still there."""
+async def recover(root: Path, store: EventStore, told: Callable[[str], Awaitable[None]] | None = None) -> Recovered:
+    """Store what dead workers left below `root`; `told` gets the name of each when its journal is read to the end.
+
+    Raises `DatabaseUnavailable`; then all of it is still there.
+    """
     found = Recovered()
     for folder in await asyncio.to_thread(_folders, root):
         lock = await asyncio.to_thread(_locked, folder)
@@ -40,6 +43,8 @@ async def recover(root: Path, store: EventStore) -> Recovered:
             continue
         try:
             await _one(folder, store, found)
+            if told is not None:
+                await told(folder.name)
             await asyncio.to_thread(shutil.rmtree, folder)
         finally:
             os.close(lock)

@@ -29,12 +29,18 @@ class EventStore:
         self._projections: tuple[Projection, ...] = (Rollups(), *projections)
         self._prepared = False
 
-    async def apply(self, events: Sequence[CostEvent]) -> int:
-        """Store those of `events` that are not there yet; their number. Raises `DatabaseUnavailable`; then none is stored."""
+    async def prepare(self) -> None:
+        """Make the database usable, once. Raises `DatabaseUnavailable`."""
         if not self._prepared:
             await prepare(self.storage)
             self._prepared = True
-        unique = {event.id: event for event in reversed(events)}
+
+    async def apply(self, events: Sequence[CostEvent]) -> int:
+        """Store those of `events` that are not there yet; their number. Raises `DatabaseUnavailable`; then none is stored."""
+        await self.prepare()
+        unique: dict[str, CostEvent] = {}
+        for event in events:
+            unique.setdefault(event.id, event)
         async with self.storage.write() as connection:
             stored = await _insert(connection, [row(event) for event in unique.values()])
             new = [event for event in unique.values() if event.id in stored]

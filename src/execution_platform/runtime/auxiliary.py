@@ -9,7 +9,7 @@ from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
-from execution_platform.runtime.execute import exchange_for
+from execution_platform.runtime.execute import entered, exchange_for
 
 _JSON = "application/json"
 Attempt = Callable[[Target, bool], Awaitable[Answer]]
@@ -25,7 +25,8 @@ async def embed(call: Call) -> Answer:
     async def attempt(target: Target, last: bool) -> Answer:  # noqa: FBT001 - the loop's own signature
         provider = call.snapshot.provider(target.provider)
         exchange = exchange_for(call, target, provider)
-        response = await provider.embed(request, exchange)
+        with entered(exchange):
+            response = await provider.embed(request, exchange)
         call.outcome.target = target
         call.outcome.metered.usage = response.usage
         call.outcome.metered.finished = True
@@ -45,9 +46,12 @@ async def count_tokens(call: Call) -> Answer:
 
     async def attempt(target: Target, last: bool) -> Answer:  # noqa: FBT001 - the loop's own signature
         provider = call.snapshot.provider(target.provider)
-        counted = await provider.count(request, exchange_for(call, target, provider))
+        exchange = exchange_for(call, target, provider)
+        with entered(exchange):
+            counted = await provider.count(request, exchange)
         call.outcome.target = target
         call.outcome.estimated = counted is None
+        call.outcome.metered.finished = True
         return Answer(_JSON, body=codec.encode_response(estimate_tokens(request) if counted is None else counted))
 
     return await _over_chain(call, attempt)

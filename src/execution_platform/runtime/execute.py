@@ -8,7 +8,8 @@ ends the stream with the dialect's error event, never with a clean end.
 import asyncio
 import builtins
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from execution_platform._failpoint import ARMED, reach
@@ -20,7 +21,7 @@ from execution_platform.exceptions import (
     ProviderError,
     TimeoutError,  # noqa: A004 - the house's own, which is also the builtin one
 )
-from execution_platform.providers.base import Exchange, Provider, WireProvider
+from execution_platform.providers.base import Exchange, Provider, WireProvider, depart
 from execution_platform.router.chain import Committed, aclose, commit, first_to_commit
 from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
@@ -53,9 +54,31 @@ def exchange_for(call: Call, target: Target, provider: Provider) -> Exchange:
         headers.update((name, value) for name, value in call.forwarded.items() if name in allowed)
     if call.trace is not None:
         headers["traceparent"] = call.trace.header
+    entry = None if call.books is None else call.books.begin(call, target)
     return Exchange(
-        target.model, call.snapshot.profile(target), call.loss_policy, headers, call.deadline, call.outcome.losses
+        target.model,
+        call.snapshot.profile(target),
+        call.loss_policy,
+        headers,
+        call.deadline,
+        call.outcome.losses,
+        entry=entry,
     )
+
+
+@contextmanager
+def entered(exchange: Exchange) -> Generator[None]:
+    """Tell the books when the try fails."""
+    try:
+        yield
+    except ExecutionPlatformError as error:
+        _enter_failure(exchange, error)
+        raise
+
+
+def _enter_failure(exchange: Exchange, error: ExecutionPlatformError) -> None:
+    if exchange.entry is not None:
+        exchange.entry.failed(error)
 
 
 async def _attempt(call: Call, target: Target, *, last: bool) -> Answer:
@@ -73,7 +96,12 @@ async def _attempt(call: Call, target: Target, *, last: bool) -> Answer:
             answer = await _relayed(call, provider, exchange, last=last)
         else:
             call.outcome.passthrough = False
+            if not isinstance(provider, WireProvider):
+                await depart(exchange)
             answer = await _translated(call, target, provider, exchange, last=last)
+    except ExecutionPlatformError as error:
+        _enter_failure(exchange, error)
+        raise
     finally:
         seconds = time.perf_counter() - begun
         call.outcome.upstream_seconds += seconds
@@ -166,11 +194,14 @@ async def _relay_rest(
 ) -> AsyncIterator[bytes]:
     outcome, metered, clean = call.outcome, relay.metered, call.snapshot.redactor.body
     outcome.first_content = time.perf_counter()
+    metered.head = held
     try:
         yield held
         async for data in chunks:
             out = relay.feed(data)
             if out:
+                metered.deltas += out.count(b"data: ") or 1
+                metered.sample = out
                 yield out if metered.error is None else clean(out)
         tail = relay.close()
         if tail:

@@ -15,6 +15,7 @@ from execution_platform.spi.events import (
     PartFinished,
     PartStarted,
     Started,
+    TextDelta,
     UsageReported,
 )
 from execution_platform.spi.parts import Part, ThinkingPart, ToolCallPart
@@ -49,6 +50,9 @@ class Watch:
         for event in events:
             match event:
                 case PartDelta():
+                    metered.deltas += 1
+                    if isinstance(event.delta, TextDelta):
+                        metered.characters += len(event.delta.text)
                     self._grow(event)
                 case PartStarted(part=ThinkingPart() | ToolCallPart() as part):
                     self._parts[event.index] = _Building(part)

@@ -56,4 +56,5 @@ def providers(state: GatewayState, _: Caller) -> dict[str, Any]:
 def metrics(state: GatewayState, _: Caller) -> Response:
     """Prometheus text."""
     state.metrics.log_dropped.set(state.log.dropped)
+    state.bookkeeping.gauge()
     return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
