@@ -212,8 +212,38 @@ def test_a_gateway_that_stops_leaves_nothing_in_its_journal(tmp_path: Path) -> N
             async with serving(tmp_path, three_vendors(upstream)) as gateway:
                 path, body = chat_body("openai_chat", "hello", MODELS["openai_chat"])
                 assert (await gateway.post(path, body)).status == 200
+                await stored(gateway)
+                assert (await gateway.post(path, body)).status == 200
             assert list((tmp_path / "journal").iterdir()) == []
             async with serving(tmp_path, three_vendors(upstream)) as gateway:
-                assert len(await stored(gateway)) == 1
+                assert len(await stored(gateway)) == 2
+
+
+def test_what_a_short_life_left_in_its_journal_is_stored_by_the_next_one(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            async with serving(tmp_path, three_vendors(upstream)) as gateway:
+                path, body = chat_body("openai_chat", "hello", MODELS["openai_chat"])
+                assert (await gateway.post(path, body)).status == 200
+            async with serving(tmp_path, three_vendors(upstream)) as gateway:
+                await gateway.gateway.state.bookkeeping.recover()
+                (row,) = await stored(gateway)
+                assert (row["status"], totals([row])) == ("ok", metered(upstream))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("tokens", [-5, 10**25])
+def test_nonsense_of_a_provider_never_gives_money_back(tokens: int, tmp_path: Path) -> None:
+    """B6."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            upstream.script(Script(Text("one two"), usage=Tokens(input=tokens, output=tokens)))
+            path, body = chat_body("openai_chat", "hello", MODELS["openai_chat"])
+            assert (await gateway.post(path, body)).status == 200
+            (row,) = await stored(gateway)
+            assert row["cost_nanos"] >= 0
+            assert row["input_tokens"] >= 0
 
     asyncio.run(run())

@@ -17,7 +17,7 @@ from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError
 from execution_platform.ledger.books import JournalLedger
 from execution_platform.ledger.interfaces import CostEvent, Projection, Settled
-from execution_platform.ledger.outbox import Outbox
+from execution_platform.ledger.outbox import Outbox, happens
 from execution_platform.runtime.books import Books
 from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
@@ -54,6 +54,7 @@ class Bookkeeping:
         self._metrics = metrics
         self._store: EventStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Open this worker's journal and begin to deliver it. Raises `ConfigError` when the workspace is not writable."""
@@ -71,29 +72,36 @@ class Bookkeeping:
         self.books.ledger = self.ledger
         self.books.start()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self.outbox.run()), loop.create_task(self._recover_again_and_again())]
+        self._stopping.clear()
+        running = (self.outbox.run(self._stopping), self._recover_again_and_again())
+        self._tasks = [loop.create_task(each) for each in running]
 
     async def stop(self) -> None:
         """Deliver what is left, within limits; what cannot be delivered is recovered by the next start."""
         await self.books.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        self._stopping.set()
+        if self._tasks:
+            # Not cancelled at once: a transaction that is under way ends in order.
+            _, slow = await asyncio.wait(self._tasks, timeout=_LAST_DELIVERY_SECONDS)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._tasks = []
         if self.ledger is not None:
             await self._close(self.ledger)
         await self.storage.close()
 
     async def _close(self, ledger: JournalLedger) -> None:
-        delivered = False
-        if self.outbox is not None and (self.outbox.lag_bytes or self.storage.opened):
+        outbox = self.outbox
+        # SQLite that was never opened stays closed: the journal is on the same disk, and the next start reads it.
+        if outbox is not None and outbox.lag_bytes and (self.storage.opened or self.storage.is_postgresql):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_DELIVERY_SECONDS):
-                    delivered = await self.outbox.deliver()
-        unused = self.outbox is not None and self.outbox.lag_bytes == 0 and not ledger.open
+                    await outbox.deliver()
+        done = outbox is not None and outbox.is_level and not ledger.open
         folder = ledger.journal.folder
         await ledger.close()
-        if unused and (delivered or not self.storage.opened):
+        if done:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def fresh(self) -> None:
@@ -139,14 +147,14 @@ class Bookkeeping:
             )
 
     async def _recover_again_and_again(self) -> None:
-        while True:
+        pause = 0.0
+        while not await happens(self._stopping, within=pause):
             pause = _RECOVER_SECONDS
             try:
                 await self.recover()
             except ExecutionPlatformError as error:
                 pause = _RETRY_SECONDS
                 self._log.event("ledger_recovery_waits", "warning", reason=error.message)
-            await asyncio.sleep(pause)
 
     async def _tell_recovered(self, worker: str) -> None:
         for hook in self.recovered:

@@ -45,6 +45,15 @@ class Progress:
     reason: str = ""
 
 
+async def happens(event: asyncio.Event, *, within: float) -> bool:
+    """Whether `event` is set in so many seconds. Returns as soon as it is."""
+    try:
+        async with asyncio.timeout(within):
+            return await event.wait()
+    except TimeoutError:
+        return event.is_set()
+
+
 class Outbox:
     """Delivers one worker's journal."""
 
@@ -76,15 +85,19 @@ class Outbox:
         return max(0, journal.held - reader.offset)
 
     @property
+    def is_level(self) -> bool:
+        """Whether everything that was written is stored."""
+        return not self._waiting and not self._journal.unwritten and self.lag_bytes == 0
+
+    @property
     def open_tries(self) -> int:
         """Tries that were read and have not ended."""
         return len(self._reader.open)
 
-    async def run(self) -> None:
-        """Deliver until cancelled."""
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver until `stopping` is set."""
         pause = self._pause
-        while True:
-            await asyncio.sleep(pause)
+        while not await happens(stopping, within=pause):
             self._mend()
             pause = self._pause if await self.deliver() else min(_LONGEST_PAUSE, pause * 2)
 

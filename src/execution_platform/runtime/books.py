@@ -46,6 +46,7 @@ CHECKPOINT_SECONDS = 2.0
 CHECKPOINT_TOKENS = 256
 _BYTES_A_TOKEN = 4
 _KEPT = 4096
+_LARGEST = 2**62
 _UNKNOWN = -1
 _FREE = frozenset({"count"})
 """Operations no vendor charges for."""
@@ -181,7 +182,7 @@ class Books:
             cost = call.snapshot.cost(one.target, usage)
         if cost is None:
             return counts_of(usage), 0, "unpriced"
-        return counts_of(usage), to_nanos(cost.usd), cost.confidence
+        return counts_of(usage), _whole(to_nanos(cost.usd)), cost.confidence
 
     def _counted(self, one: Try, metered: Metered) -> tuple[Counts, int, Confidence]:
         """An answer whose end nobody told: what came of it."""
@@ -211,7 +212,7 @@ class Books:
         cost = one.call.snapshot.cost(one.target, usage)
         if cost is None:
             return counts_of(usage), 0, "unpriced"
-        return counts_of(usage), to_nanos(cost.usd), "estimated"
+        return counts_of(usage), _whole(to_nanos(cost.usd)), "estimated"
 
     def _prompt(self, call: Call) -> int:
         """Input tokens by our own count."""
@@ -284,18 +285,22 @@ def account_of(call: Call) -> Account:
 
 
 def counts_of(usage: Usage) -> Counts:
-    """The columns of a usage."""
+    """The columns of a usage. A provider's nonsense is cut to what a column holds: no negative number gives money back."""
     return Counts(
-        usage.input_tokens or 0,
-        usage.output_tokens or 0,
-        usage.cache_read_tokens or 0,
-        usage.cache_write_tokens or 0,
-        usage.cache_write_by_ttl.get("1h", 0),
-        usage.reasoning_tokens or 0,
-        usage.input_audio_tokens or 0,
-        usage.output_audio_tokens or 0,
-        dict(usage.units) or None,
+        _whole(usage.input_tokens),
+        _whole(usage.output_tokens),
+        _whole(usage.cache_read_tokens),
+        _whole(usage.cache_write_tokens),
+        _whole(usage.cache_write_by_ttl.get("1h")),
+        _whole(usage.reasoning_tokens),
+        _whole(usage.input_audio_tokens),
+        _whole(usage.output_audio_tokens),
+        {name: _whole(count) for name, count in usage.units.items()} or None,
     )
+
+
+def _whole(value: int | None) -> int:
+    return 0 if value is None or value < 0 else min(value, _LARGEST)
 
 
 def _rates(price: Price | None) -> tuple[int, int]:
