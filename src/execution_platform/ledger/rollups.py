@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects import postgresql, sqlite
 
-from execution_platform.ledger.interfaces import CostEvent
-from execution_platform.ledger.rows import row
+from execution_platform.ledger.interfaces import CostEvent, Dispatch, Settlement
+from execution_platform.ledger.rows import name, whole
 from execution_platform.storage.schema import cost_rollups
 
 if TYPE_CHECKING:
@@ -26,12 +26,11 @@ class Rollups:
         """Add `events` to their hour and their day."""
         sums: dict[tuple[Any, ...], list[int]] = {}
         for event in events:
-            values = row(event)
-            amounts = _amounts(values)
+            amounts = _amounts(event.settlement)
             seconds = event.dispatch.at // _NANOSECONDS
-            names = (values["tenant"], values["team"], values["key_id"], values["persona"], values["provider"])
+            names = _names(event.dispatch)
             for grain, length in (("h", HOUR), ("d", DAY)):
-                key = (grain, seconds - seconds % length, *names, values["model"])
+                key = (grain, seconds - seconds % length, *names)
                 total = sums.get(key)
                 sums[key] = amounts if total is None else [a + b for a, b in zip(total, amounts, strict=True)]
         # In one order everywhere, so that two replicas never wait for each other.
@@ -39,18 +38,31 @@ class Rollups:
         await connection.execute(_adding(connection.dialect.name), rows)
 
 
-def _amounts(values: dict[str, Any]) -> list[int]:
+def _names(dispatch: Dispatch) -> tuple[str, ...]:
+    """In the order of `KEYS`, after grain and bucket."""
+    account = dispatch.account
+    return (
+        name(account.tenant),
+        name(account.team),
+        name(account.key_id),
+        name(account.persona),
+        name(dispatch.provider),
+        name(dispatch.model),
+    )
+
+
+def _amounts(settlement: Settlement) -> list[int]:
     """In the order of `SUMS`."""
-    cost, confidence = values["cost_nanos"], values["confidence"]
+    counts, cost, confidence = settlement.counts, whole(settlement.cost_nanos), settlement.confidence
     return [
-        int(values["final"]),
+        int(settlement.final),
         1,
-        int(values["status"] in _FAILED),
-        values["input_tokens"],
-        values["output_tokens"],
-        values["cache_read_tokens"],
-        values["cache_write_tokens"],
-        values["reasoning_tokens"],
+        int(settlement.status in _FAILED),
+        whole(counts.input_tokens),
+        whole(counts.output_tokens),
+        whole(counts.cache_read_tokens),
+        whole(counts.cache_write_tokens),
+        whole(counts.reasoning_tokens),
         cost,
         cost if confidence == "estimated" else 0,
         int(confidence == "unpriced"),

@@ -5,20 +5,16 @@ and changes nothing, neither the row nor the sums, so totals are exact however o
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from execution_platform.ledger.inserting import insert_new
 from execution_platform.ledger.interfaces import CostEvent, Projection
 from execution_platform.ledger.rollups import Rollups
 from execution_platform.ledger.rows import REQUEST_ID, row, text
 from execution_platform.storage.engine import Storage
 from execution_platform.storage.migrations import prepare
 from execution_platform.storage.schema import cost_events
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 class EventStore:
@@ -42,7 +38,7 @@ class EventStore:
         for event in events:
             unique.setdefault(event.id, event)
         async with self.storage.write() as connection:
-            stored = await _insert(connection, [row(event) for event in unique.values()])
+            stored = await insert_new(connection, [row(event) for event in unique.values()])
             new = [event for event in unique.values() if event.id in stored]
             if new:
                 for projection in self._projections:
@@ -59,11 +55,3 @@ class EventStore:
                 rows = await connection.execute(select(cost_events.c.request_id).where(chosen, cost_events.c.final))
                 found.update(rows.scalars())
         return found
-
-
-async def _insert(connection: "AsyncConnection", rows: list[dict[str, Any]]) -> set[str]:
-    """Insert what is new; the ids of it."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(cost_events).on_conflict_do_nothing(index_elements=["id"]).returning(cost_events.c.id)
-    result = await connection.execute(statement, rows)
-    return set(result.scalars())
