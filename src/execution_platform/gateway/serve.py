@@ -153,6 +153,7 @@ async def _run(call: Call) -> Answer:
 async def _send(state: State, call: Call, answer: Answer, send: Send) -> None:
     if answer.body is not None:
         settle(call)
+        state.books.close(call)
         await send_body(send, 200, answer_headers(call, answer.content_type), answer.body)
     elif answer.stream is not None:
         await send_stream(state, call, answer, send)

@@ -110,6 +110,12 @@ class Books:
         tries.append(made)
         return made
 
+    def answered(self, call: Call) -> None:
+        """The last try of `call` has answered in full, and said what it used; it is settled now, and not when all is sent."""
+        one = call.outcome.tries[-1]
+        if not one.settled and one.error is None and call.outcome.metered.usage is not None:
+            self._settle(one, final=True)
+
     def close(self, call: Call) -> None:
         """The call is over, in whatever way: settle what is not settled yet. The last try is the final one."""
         tries = call.outcome.tries
@@ -180,6 +186,8 @@ class Books:
         cost = call.outcome.cost if one.used is None else None
         if cost is None:
             cost = call.snapshot.cost(one.target, usage)
+            if one.used is None:
+                call.outcome.cost = cost
         if cost is None:
             return counts_of(usage), 0, "unpriced"
         return counts_of(usage), _whole(to_nanos(cost.usd)), cost.confidence

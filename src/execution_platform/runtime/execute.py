@@ -76,6 +76,12 @@ def entered(exchange: Exchange) -> Generator[None]:
         raise
 
 
+def enter_end(call: Call) -> None:
+    """The answer is complete: that is in the books before the client can see it."""
+    if call.books is not None:
+        call.books.answered(call)
+
+
 def _enter_failure(exchange: Exchange, error: ExecutionPlatformError) -> None:
     if exchange.entry is not None:
         exchange.entry.failed(error)
@@ -195,6 +201,8 @@ async def _relay_rest(
     outcome, metered, clean = call.outcome, relay.metered, call.snapshot.redactor.body
     outcome.first_content = time.perf_counter()
     metered.head = held
+    if metered.finished:
+        enter_end(call)
     try:
         yield held
         async for data in chunks:
@@ -202,8 +210,12 @@ async def _relay_rest(
             if out:
                 metered.deltas += out.count(b"data: ") or 1
                 metered.sample = out
+                if metered.finished:
+                    enter_end(call)
                 yield out if metered.error is None else clean(out)
         tail = relay.close()
+        if metered.finished:
+            enter_end(call)
         if tail:
             yield tail if metered.error is None else clean(tail)
         if metered.error is not None:
@@ -267,9 +279,14 @@ async def _encode_rest(
     outcome.first_content = time.perf_counter()
     encoder = call.dialect.stream_encoder(downstream_for(call, exchange, provider))
     try:
-        yield encoder.send(watch.events(committed.held))
+        first = encoder.send(watch.events(committed.held))
+        if outcome.metered.finished:
+            enter_end(call)
+        yield first
         async for batch in committed.rest:
             data = encoder.send(watch.events(batch))
+            if outcome.metered.finished:
+                enter_end(call)
             if data:
                 yield data
             if outcome.error is not None:

@@ -65,6 +65,7 @@ class Watch:
                     self._keep()
                 case Started():
                     metered.id, metered.model, metered.committed = event.id, event.model, True
+                    metered.usage = event.usage or metered.usage
                 case Failed():
                     self._call.outcome.error = self._call.snapshot.redactor.error(event.error)
                 case _:
