@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run test test-vendor check format bench lock clean docs
+.PHONY: help run test test-vendor chaos chaos-short check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -39,9 +39,18 @@ test: $(VENV)/.dev $(VENDOR)/.ready ## Run every check and every test, as CI doe
 	@$(MAKE) --no-print-directory check
 	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	@$(MAKE) --no-print-directory test-vendor
+	@$(MAKE) --no-print-directory chaos-short
 
 test-vendor: $(VENV)/.dev $(VENDOR)/.ready ## Run the vendors' own SDKs against the gateway
 	$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini -n 2
+
+CHAOS := PYTHONPATH=src:tests $(VENDOR)/bin/python -m chaos
+
+chaos: $(VENDOR)/.ready ## Rehearse every failure, measure, and write the scorecard
+	$(CHAOS) --measure --write
+
+chaos-short: $(VENDOR)/.ready ## Rehearse the failures that matter most
+	$(CHAOS) --short
 
 check: $(VENV)/.dev ## Lint, types, import contracts, generated docs
 	$(RUN)/ruff check .

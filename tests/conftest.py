@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import redis
 from hypothesis import settings
 
 import servers
@@ -47,6 +48,14 @@ def postgres_server() -> Iterator[servers.Postgres]:
 def redis_server() -> Iterator[servers.Redis]:
     """A Redis of this test session. A test that stops or freezes it starts its own: `servers.redis()`."""
     yield from _started(servers.redis())
+
+
+@pytest.fixture
+def redis_client(redis_server: servers.Redis) -> Iterator[redis.Redis]:
+    """A plain client of the session's Redis, which is emptied first."""
+    with redis.Redis.from_url(redis_server.url, protocol=2) as client:
+        client.flushall()
+        yield client
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

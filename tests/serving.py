@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvicorn
 import yaml
 
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.app import Gateway, build
+from execution_platform.gateway.server import EdgeServer
 from execution_platform.testing import FakeUpstream
 
 
@@ -61,24 +61,29 @@ class Got:
         return next((value for key, value in self.headers.items() if key.lower() == name), None)
 
 
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Put `config` in the place of the file the gateway reads, in one step."""
+    beside = folder / "platform.yaml.new"
+    beside.write_text(yaml.safe_dump({"version": 1, **config}, sort_keys=False))
+    beside.replace(folder / "platform.yaml")
+
+
 @asynccontextmanager
 async def serving(
     folder: Path, config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Served]:
     """A gateway for `config`, with nothing from the real environment but what `environ` gives."""
-    settings_environ = {"EP_WORKSPACE_ROOT": str(folder), **(environ or {})}
+    # Most tests change nothing; those that do turn the watch on.
+    settings_environ = {"EP_WORKSPACE_ROOT": str(folder), "EP_CONFIG_WATCH": "false", **(environ or {})}
     if config is not None:
-        path = folder / "platform.yaml"
-        path.write_text(yaml.safe_dump({"version": 1, **config}, sort_keys=False))
-        settings_environ["EP_CONFIG"] = str(path)
+        write_config(folder, config)
+        settings_environ["EP_CONFIG"] = str(folder / "platform.yaml")
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # asyncio sets TCP_NODELAY by this
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         settings_environ["EP_PORT"] = str(port)
         gateway = build(Settings(settings_environ))
-        server = uvicorn.Server(
-            uvicorn.Config(gateway, log_config=None, access_log=False, lifespan="on", http="httptools", loop="none")
-        )
+        server = EdgeServer(gateway, loop="none")
         serve = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             if serve.done():
@@ -93,9 +98,10 @@ async def serving(
 
 
 def three_vendors(upstream: FakeUpstream, **changes: Any) -> dict[str, Any]:
-    """A configuration with the three vendors' kinds, all of them at `upstream`."""
+    """A configuration with the three vendors' kinds, all of them at `upstream`, and retries without long pauses."""
     url = upstream.url
     return {
+        "retry": {"base_seconds": 0.001},
         "providers": {
             "openai": {
                 "kind": "openai",

@@ -4,6 +4,7 @@ cog puts this folder on the path, so a block of a page is one line: `import _tab
 """
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
 from execution_platform.config.facts import RawCapabilities
 from execution_platform.config.known import known
+from execution_platform.config.outages import OUTAGES, Action, Concern, Response
 from execution_platform.config.resolve import resolve
 from execution_platform.config.schema import RawConfig, config_schema
 from execution_platform.config.settings import Settings
@@ -32,16 +34,13 @@ from typer.main import get_command
 IDLE_SETTINGS = (
     "workspace_root",
     "database_url",
-    "redis_url",
     "enable_tracing",
-    "rate_limit_per_persona",
-    "tokens_budget_per_minute",
     "budget_per_minute_usd",
 )
 """Settings that are read and checked, and that nothing acts on."""
 IDLE_KEYS = ("retry", "circuit_breaker", "tools", "permissions", "permission_mode", "budget")
 """Keys of the file of which the same is true."""
-IDLE_ERRORS = ("BudgetExceeded", "RateLimited")
+IDLE_ERRORS = ("BudgetExceeded",)
 """Errors that exist for callers' `except` clauses and that nothing raises."""
 
 
@@ -100,6 +99,39 @@ def exit_codes() -> str:
     return "\n".join(line for line in text.splitlines() if line.startswith("|"))
 
 
+# Outages
+
+
+def outages() -> str:
+    """What follows from every loss, by whose work it is."""
+    rows = [
+        (f"**{lost.value}**", *(_response(row.get(concern)) for concern in Concern)) for lost, row in OUTAGES.items()
+    ]
+    return table(("when this is gone", *(concern.value for concern in Concern)), rows)
+
+
+def _response(given: Response | None) -> str:
+    if given is None:
+        return Action.NORMAL.value
+    told = given.action.value if given.scope is None else f"{given.scope}: {given.action.value}"
+    if given.seconds is not None:
+        told += f" for {given.seconds / 60:g} min"
+    if given.then is not None:
+        told += f", then {given.then.value}"
+    if given.code is not None:
+        told += f" (`{given.code}`)"
+    if given.unless is not None:
+        told += f", unless {given.unless}"
+    return told + (", flagged" if given.flagged else "")
+
+
+def outage_actions() -> str:
+    """What the words of the table mean."""
+    source = inspect.getsource(Action)
+    found = re.findall(r'= "([^"]+)"\n    """(.*?)"""', source)
+    return table(("word", ""), [(f"**{word}**", meaning) for word, meaning in found])
+
+
 # Configuration
 
 
@@ -140,6 +172,8 @@ def configuration_keys() -> str:
         "RawPersona": "`personas.<name>`",
         "RawKey": "`keys[]`",
         "RawLimits": "`limits`",
+        "RawRateLimits": "`rate_limits`",
+        "RawRateLimit": "`rate_limits.<scope>.<name>`, `keys[].rate_limit`, `personas.<name>.rate_limit`",
     }
     pieces += [_section(title, schema["$defs"][name]) for name, title in titles.items()]
     return "\n\n".join(pieces)

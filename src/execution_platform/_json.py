@@ -4,9 +4,10 @@ Theory of operation
 -------------------
 ``loads``/``dumps`` are msgspec's untyped codec. A request body is looked at in three further ways:
 
+* ``read`` refuses what two parsers could read differently or what a parser could choke on, and gives a ``Document``: the same
+  bytes with the value they were decoded to, so that nobody decodes a large body a second time;
 * ``members`` splits an object into its top-level members without decoding their values;
-* ``patch`` replaces, adds or removes top-level members and leaves every other byte of the text as it is;
-* ``loads_checked``/``check`` refuse what two parsers could read differently or what a parser could choke on.
+* ``patch`` replaces, adds or removes top-level members and leaves every other byte of the text as it is.
 
 Parsers keep the last of two equal keys without a word, so a policy and a provider could disagree about a body (RFC 8259
 section 4 leaves the outcome open). A duplicate is found by what it loses. ``again``, the decoded value encoded once more,
@@ -30,18 +31,19 @@ from msgspec import UNSET, Raw, UnsetType
 __all__ = [
     "MAX_DEPTH",
     "UNSET",
+    "Document",
     "JsonError",
     "JsonReason",
     "Raw",
     "UnsetType",
-    "check",
     "convert",
     "dumps",
+    "items",
     "loads",
-    "loads_checked",
     "members",
     "patch",
     "pretty",
+    "read",
     "schemas",
 ]
 
@@ -55,6 +57,7 @@ JsonReason = Literal[
 _SHORT: Final = 8192
 _decode = msgspec.json.Decoder().decode
 _split = msgspec.json.Decoder(dict[str, Raw]).decode
+_elements = msgspec.json.Decoder(list[Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _compact = msgspec.json.format
 _KEY: Final = rb'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*'
@@ -79,12 +82,22 @@ class JsonError(ValueError):
         self.path = path
 
 
+class Document(bytes):
+    """A body that ``read`` has accepted. Nobody changes ``value``: it is shared by all who look at the body."""
+
+    value: object
+    is_compact: bool
+    """Whether the text is, byte for byte, what ``dumps`` makes of the value."""
+
+
 def loads(data: bytes | str) -> object:
-    """Decode a JSON text; of equal keys the last wins.
+    """Decode a JSON text; of equal keys the last wins. The value of a ``Document`` is there already.
 
     Raises:
         JsonError: The text is not JSON.
     """
+    if type(data) is Document:
+        return data.value
     try:
         return _decode(data)
     except (ValueError, RecursionError) as error:
@@ -138,6 +151,14 @@ def members(body: bytes) -> dict[str, Raw]:
         raise _explain(error, body) from error
 
 
+def items(array: Raw | bytes, *, most: int) -> list[bytes]:
+    """The first `most` elements of an array, undecoded; none when it is something else."""
+    try:
+        return [bytes(item) for item in _elements(array)[:most]]
+    except msgspec.DecodeError:
+        return []
+
+
 def patch(body: bytes, changes: Mapping[str, object], *, split: Mapping[str, Raw] | None = None) -> bytes:
     """Replace or append top-level members in place; every other byte, whitespace and order included, stays.
 
@@ -147,6 +168,9 @@ def patch(body: bytes, changes: Mapping[str, object], *, split: Mapping[str, Raw
     Raises:
         JsonError: The text is not JSON, not an object, or has a key twice at the top level.
     """
+    quick = _patch_compact(body, changes) if type(body) is Document and body.is_compact else None
+    if quick is not None:
+        return quick
     parts = members(body) if split is None else split
     spans = _spans(body, parts)
     out: list[bytes] = []
@@ -177,6 +201,53 @@ def patch(body: bytes, changes: Mapping[str, object], *, split: Mapping[str, Raw
     return b"".join(out)
 
 
+def _patch_compact(body: Document, changes: Mapping[str, object]) -> bytes | None:
+    """The same for a body that is what ``dumps`` makes of its value: the place of a member follows from the lengths of others.
+
+    None where that does not help: a member is removed, or has lists or objects on both sides, which would have to be encoded.
+    """
+    value = body.value
+    if not isinstance(value, dict) or not value:
+        return None
+    known = cast("dict[str, object]", value)
+    places: list[tuple[int, int, object]] = []
+    added: list[bytes] = []
+    for key, change in changes.items():
+        if change is UNSET:
+            return None
+        if key not in known:
+            added += (b",", _encode(key), b":", _encode(change))
+            continue
+        start = _place(known, key, len(body))
+        if start is None:
+            return None
+        places.append((start, start + len(_encode(known[key])), change))
+    out: list[bytes] = []
+    copied = 0
+    for start, end, change in sorted(places, key=_start):
+        out += (body[copied:start], _encode(change))
+        copied = end
+    return b"".join((*out, body[copied:-1], *added, b"}"))
+
+
+def _start(place: tuple[int, int, object]) -> int:
+    return place[0]
+
+
+def _place(known: dict[str, object], key: str, size: int) -> int | None:
+    """Where the value of ``key`` stands in the compact text of ``known``, which is ``size`` bytes long."""
+    names = list(known)
+    index = names.index(key)
+    before = {name: known[name] for name in names[:index]}
+    if not any(isinstance(each, list | dict) for each in before.values()):
+        # `{"a":1,` is as long as `{"a":1}`, and `{` stands before the first member.
+        return (len(_encode(before)) if before else 1) + len(_encode(key)) + 1
+    after = {name: known[name] for name in names[index + 1 :]}
+    if any(isinstance(each, list | dict) for each in after.values()):
+        return None
+    return size - (len(_encode(after)) if after else 1) - len(_encode(known[key]))
+
+
 _Span = tuple[int, int, int]
 """Where one member stands: its key, its value, and the byte after it."""
 
@@ -203,17 +274,8 @@ def _spans(body: bytes, parts: Mapping[str, Raw]) -> list[_Span]:
     return spans
 
 
-def check(body: bytes, *, max_depth: int = MAX_DEPTH) -> None:
-    """Refuse a request body that parsers could read differently or choke on; see ``loads_checked``.
-
-    Raises:
-        JsonError: With the place and the reason.
-    """
-    loads_checked(body, max_depth=max_depth)
-
-
-def loads_checked(body: bytes, *, max_depth: int = MAX_DEPTH) -> object:
-    """Decode a request body that is UTF-8, one JSON value, not too deep, free of duplicate keys and odd numbers.
+def read(body: bytes, *, max_depth: int = MAX_DEPTH) -> Document:
+    """Accept a request body that is UTF-8, one JSON value, not too deep, free of duplicate keys and odd numbers.
 
     Raises:
         JsonError: Not UTF-8, not JSON, text after the value, deeper than ``max_depth``, a key twice in one object (at any
@@ -226,9 +288,12 @@ def loads_checked(body: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     if not _is_shallow(body, value, max_depth):
         _check_depth(value, max_depth)
     again = _encode(value)
-    if body != again and not _same_members(body, again):
+    document = Document(body)
+    document.value = value
+    document.is_compact = body == again
+    if not document.is_compact and not _same_members(body, again):
         _check_pairs(body)
-    return value
+    return document
 
 
 def _same_members(body: bytes, again: bytes) -> bool:

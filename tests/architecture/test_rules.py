@@ -23,7 +23,11 @@ BANNED_MODULES = {
     "litellm",
     "langchain",
 }
-NETWORK = {"aiohttp": {"transport", "providers"}, "httpx2": {"client"}, "socket": {"cli", "testing", "providers"}}
+NETWORK = {
+    "aiohttp": {"transport", "providers"},
+    "httpx2": {"client"},
+    "socket": {"cli", "gateway", "testing", "providers"},
+}
 VENDORS = re.compile(r"(openai|anthropic|gemini|groq|deepseek|mistral|ollama|openrouter|fireworks)\Z")
 
 

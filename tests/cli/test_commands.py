@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from client.scripted import ScriptedServer, plain, sse
-from execution_platform.cli.config import displayed
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit, exit_code
 from execution_platform.cli.output import plain as without_controls
+from execution_platform.config.display import displayed
 from execution_platform.config.secret import Secret
 from execution_platform.exceptions import (
     AuthenticationError,

@@ -161,6 +161,13 @@ def test_names_without_a_registry_are_enough():
         ("models: {m: {targets: [{model: opnai/x}]}}", "models.m.targets.0.model: names the provider opnai"),
         ("models: {m: {targets: [{model: n}]}, n: {targets: [{model: openai}]}}", "is the logical model n"),
         ("models: {m: {targets: [{model: openai, weight: 0}], strategy: weighted}}", "no target with a weight above 0"),
+        ("models: {m: {targets: [{model: openai, weight: 0}], strategy: sticky}}", "no target with a weight above 0"),
+        (
+            "models: {m: {targets: [{model: openai, arm: a}, {model: anthropic}], strategy: weighted}}",
+            "some targets have an arm and others have none",
+        ),
+        ("models: {m: {targets: [{model: openai, arm: a}], strategy: lowest_cost}}", "arms need a draw"),
+        ("models: {m: {targets: [{model: openai}], shadow: {model: opnai/x, percent: 1}}}", "models.m.shadow.model"),
         ("models: {openai: {targets: [{model: openai}]}}", "models.openai: is the name of a provider"),
         (
             "models: {m: {targets: [{model: openai}]}}\naliases: {m: openai}",

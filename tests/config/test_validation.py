@@ -23,6 +23,11 @@ def problems(text: str) -> dict[str, Problem]:
         ("models: {m: {targets: [{weight: 1}]}}", "models.m.targets.0.model", "is missing"),
         ("models: {m: {targets: []}}", "models.m.targets", "at least 1 item"),
         ("models: {m: {targets: [{model: a}], strategy: wieghted}}", "models.m.strategy", "Did you mean weighted?"),
+        ("models: {m: {targets: [{model: a, arm: 'a b'}]}}", "models.m.targets.0.arm", "pattern"),
+        ("models: {m: {targets: [{model: a}], shadow: {model: b, percent: 0}}}", "models.m.shadow.percent", "greater"),
+        ("models: {m: {targets: [{model: a}], shadow: {model: b, percent: 101}}}", "models.m.shadow.percent", "less"),
+        ("providers: {a: {probe: {interval_seconds: 0.5}}}", "providers.a.probe.interval_seconds", "greater"),
+        ("providers: {a: {probe: {interval_seconds: 5, path: health}}}", "providers.a.probe.path", "pattern"),
         (
             "personas: {p: {requires: {tool_callin: native}}}",
             "personas.p.requires.tool_callin",

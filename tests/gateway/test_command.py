@@ -21,7 +21,8 @@ import yaml
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.app import build
-from execution_platform.gateway.command import run, show_start
+from execution_platform.gateway.command import run
+from execution_platform.gateway.screen import show_start
 from execution_platform.testing import FakeUpstream
 from serving import serving, three_vendors
 

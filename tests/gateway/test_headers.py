@@ -18,7 +18,7 @@ SPAN = "00f067aa0ba902b7"
 ALWAYS = {"x-request-id", "x-ep-attempts", "x-ep-config", "x-ep-overhead-ms", "x-ep-cache"}
 LOGGED = {
     "ts", "level", "event", "request_id", "method", "path", "status", "dialect", "duration_ms", "key", "config", "stream",
-    "persona", "provider", "model", "passthrough", "attempts", "failed", "first_content_ms", "overhead_ms",
+    "persona", "provider", "model", "passthrough", "attempts", "failed", "tries", "continued", "first_content_ms", "overhead_ms",
     "input_tokens", "output_tokens", "cost_usd", "losses", "trace_id", "error",
 }  # fmt: skip
 

@@ -53,7 +53,9 @@ def test_failures_count_by_what_they_were(tmp_path: Path) -> None:
             upstream.script(Script(Text("one two"), faults=[StreamError(after=1, of="content")]))
             await gateway.post(path, {**body, "model": MODELS["gemini"], "stream": True})
             found = await metrics(gateway)
-            assert total(found, "ep_attempts_failed_total", gen_ai_provider_name="anthropic", kind="overloaded") == 2
+            assert total(found, "ep_attempts_failed_total", gen_ai_provider_name="anthropic", kind="overloaded") == 4
+            assert total(found, "ep_retries_total", gen_ai_provider_name="anthropic", reason="overloaded") == 2
+            assert total(found, "ep_failovers_total", gen_ai_provider_name="anthropic", reason="overloaded") == 1
             assert total(found, "ep_requests_total", outcome="ok", persona="dev") == 1
             assert total(found, "ep_requests_total", outcome="error", gen_ai_provider_name="gemini") == 1
             assert total(found, "ep_requests_total", outcome="error") == 3

@@ -1,15 +1,18 @@
 """Streams in time: heartbeats, the commit point, deadlines, leaving clients, and many at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from execution_platform import _json
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.testing import (
     BrokenChunk,
     Cut,
+    CutInside,
     Drip,
     EndAfter,
     FakeUpstream,
@@ -40,6 +43,16 @@ def impatient(upstream: FakeUpstream, **changes: Any) -> dict[str, Any]:
     for provider in config["providers"].values():
         provider["timeouts"] = {"first_token": 0.8, "idle": 1.6}
     return config
+
+
+class Beats:
+    """A stream that wants a heartbeat whenever it was silent."""
+
+    wants_beat = True
+    touched = 0.0
+
+    def __init__(self, beat: Callable[[], Awaitable[None]]) -> None:
+        self.beat = beat
 
 
 async def with_pulse(gateway: Served, seconds: float) -> None:
@@ -80,26 +93,27 @@ def test_a_reader_that_stalls_holds_up_nobody_elses_heartbeat(tmp_path: Path) ->
         beats: list[str] = []
         stuck = asyncio.Event()
 
-        async def never(message: Any) -> None:
+        async def never() -> None:
             beats.append("stalled")
             await stuck.wait()
 
         three = asyncio.Event()
 
-        async def reads(message: Any) -> None:
+        async def reads() -> None:
             beats.append("reads")
             if beats.count("reads") == 3:
                 three.set()
 
         pulse = Pulse(0.01)
         pulse.start()
-        pulse.touch(1, never, b": \n\n")
-        pulse.touch(2, reads, b": \n\n")
+        stalled = Beats(never)
+        pulse.add(stalled)
+        pulse.add(Beats(reads))
         async with asyncio.timeout(5):
             await three.wait()
         assert beats.count("stalled") == 1
-        pulse.forget(1)
-        pulse.touch(3, never, b": \n\n")
+        pulse.discard(stalled)
+        pulse.add(Beats(never))
         await pulse.stop()
 
     asyncio.run(run())
@@ -392,5 +406,116 @@ def test_fifty_streams_at_once_do_not_mix_even_when_a_third_is_aborted(tmp_path:
             await asyncio.gather(*(one(number) for number in range(50)))
             found = await metrics(gateway)
             assert total(found, "ep_streams_in_flight") == 0
+
+    asyncio.run(run())
+
+
+# The head
+
+
+def thinking(upstream: FakeUpstream, *, reasoning: bool) -> dict[str, Any]:
+    """Two targets, the first of which thinks before it speaks when `reasoning`."""
+    config = three_vendors(upstream, personas={"dev": {"prefer": list(MODELS.values())}})
+    if reasoning:
+        config["providers"]["openai"]["profiles"] = {"*": {"reasoning": True}}
+    return config
+
+
+@pytest.mark.parametrize("target", MODELS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_head_of_the_last_hope_leaves_before_content_and_a_failure_is_an_event(
+    client: str, target: str, tmp_path: Path
+) -> None:
+    """T3: nobody is left to ask, so the client gets its head and a sign of life."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            await with_pulse(gateway, 0.02)
+            for ending in ("answer", "error"):
+                gate = upstream.gate(ending)
+                faults: list[Any] = [Stall(gate=gate)]
+                upstream.script(
+                    Script("one two", faults=faults if ending == "answer" else [*faults, StreamError(status=503)])
+                )
+                path, body = chat_body(client, "hi", MODELS[target], stream=True)
+                async with streaming(gateway, path, body) as stream:
+                    assert stream.response.status == 200
+                    assert "x-ep-provider" not in stream.response.headers
+                    assert stream.response.headers["content-type"].startswith("text/event-stream")
+                    gate.release()
+                    whole = await stream.rest()
+                assert (b"two" in whole) == (ending == "answer"), whole
+                assert (b"error" in whole) == (ending == "error"), whole
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("reasoning", [False, True])
+def test_the_head_is_held_while_another_target_could_still_answer_unless_the_wait_is_expected(
+    reasoning: bool, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            async with serving(tmp_path, thinking(upstream, reasoning=reasoning)) as gateway:
+                await with_pulse(gateway, 0.02)
+                gate = upstream.gate("first")
+                upstream.script(
+                    Script("one", faults=[Stall(gate=gate), StreamError(status=503)]), Script("from the second")
+                )
+                path, body = chat_body("openai_chat", "hi", "persona/dev", stream=True)
+                asked = asyncio.create_task(gateway.http.post(gateway.url + path, json=body).__aenter__())
+                done, _ = await asyncio.wait([asked], timeout=0.4)
+                assert bool(done) == reasoning
+                gate.release()
+                response = await asked
+                whole = await response.read()
+                assert b"second" in whole
+                assert b"error" not in whole
+                assert ("x-ep-fallback-from" in response.headers) == (not reasoning)
+
+    asyncio.run(run())
+
+
+def test_a_json_array_whose_head_left_early_is_still_one_array(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            await with_pulse(gateway, 0.02)
+            for target in MODELS.values():
+                for faults, failed in (([], False), ([StreamError(status=503)], True)):
+                    gate = upstream.gate(f"{target}{failed}")
+                    upstream.script(Script("one two", faults=[Stall(gate=gate), *faults]))
+                    path = f"/v1beta/models/{target}:streamGenerateContent"
+                    body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+                    async with streaming(gateway, path, body) as stream:
+                        assert stream.response.headers["content-type"] == "application/json"
+                        gate.release()
+                        elements = _json.loads(await stream.rest())
+                    assert ("error" in elements[-1]) == failed
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Cut(after=2, of="content"), StreamError(status=503, after=2, of="content"), CutInside(after=2, of="content")],
+)
+@pytest.mark.parametrize("target", MODELS.values())
+def test_a_json_array_that_fails_after_content_ends_with_an_error_element(
+    fault: Any, target: str, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            gate = upstream.gate("content has left")
+            stall = Stall(after=1, of="content", gate=gate)
+            upstream.script(Script(Text("one two three four", chunks=4), faults=[stall, fault]))
+            path = f"/v1beta/models/{target}:streamGenerateContent"
+            body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+            async with streaming(gateway, path, body) as stream:
+                await stream.until(b"one")
+                gate.release()
+                elements = _json.loads(await stream.rest())
+            assert "error" in elements[-1], elements
+            assert all("error" not in element for element in elements[:-1])
+            assert len(elements) > 1
 
     asyncio.run(run())

@@ -1,3 +1,4 @@
+import hashlib
 from collections import Counter
 from decimal import Decimal
 from random import Random
@@ -16,7 +17,7 @@ TARGETS = st.lists(
     max_size=8,
     unique=True,
 )
-STRATEGIES = ["priority", "weighted", "least_latency", "lowest_cost"]
+STRATEGIES = ["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
 
 
 def test_a_target_is_its_provider_and_model():
@@ -79,3 +80,97 @@ def test_lowest_cost_tries_the_cheapest_first_and_the_unpriced_last():
 def test_equal_targets_keep_the_listed_order():
     assert order([B, A, C], "lowest_cost", rng=Random(0)) == (B, A, C)
     assert order([B, A, C], "least_latency", rng=Random(0)) == (B, A, C)
+
+
+def keyed(key: str | None, *, given: bool = True):
+    """A conversation whose key the caller gave, or that is only known by its words."""
+    return lambda derived: None if key is None or not (given or derived) else hashlib.sha256(key.encode()).digest()[:16]
+
+
+def test_sticky_gives_a_conversation_the_same_order_everywhere():
+    targets = [Target("p", str(number), 1 + number % 3) for number in range(6)]
+    for key in map(str, range(50)):
+        orders = {
+            order(shuffled(targets, seed), "sticky", rng=Random(seed), conversation=keyed(key, given=seed % 2 == 0))
+            for seed in range(4)
+        }
+        assert len(orders) == 1
+
+
+def shuffled(targets: list[Target], seed: int) -> list[Target]:
+    return Random(seed).sample(targets, len(targets))
+
+
+@pytest.mark.parametrize("weights", [(3, 1), (1, 1, 1), (99, 1)])
+def test_sticky_respects_weights_over_many_conversations(weights):
+    targets = [Target("p", str(number), weight) for number, weight in enumerate(weights)]
+    rng = Random(0)
+    first = Counter(order(targets, "sticky", rng=rng, conversation=keyed(str(n)))[0] for n in range(10_000))
+    for target in targets:
+        assert abs(first[target] / 10_000 - target.weight / sum(weights)) < 0.02
+
+
+@given(st.text(min_size=1), st.integers(0, 4))
+def test_without_a_target_only_its_own_conversations_move(key, gone):
+    targets = [Target("p", str(number), 1 + number) for number in range(5)]
+    whole = order(targets, "sticky", rng=Random(0), conversation=keyed(key))
+    left = order([each for each in targets if each != targets[gone]], "sticky", rng=Random(0), conversation=keyed(key))
+    assert left == tuple(each for each in whole if each != targets[gone])
+
+
+def test_a_heavier_target_only_gains_conversations():
+    light = [Target("p", "a", 5), Target("p", "b", 5)]
+    heavy = [Target("p", "a", 5), Target("p", "b", 8)]
+    for key in map(str, range(500)):
+        before = order(light, "sticky", rng=Random(0), conversation=keyed(key))[0]
+        after = order(heavy, "sticky", rng=Random(0), conversation=keyed(key))[0]
+        assert before == after or after.model == "b"
+
+
+def test_sticky_without_a_key_gives_shares_by_chance():
+    targets = [Target("p", "a", 3), Target("p", "b", 1)]
+    rng = Random(5)
+    first = Counter(order(targets, "sticky", rng=rng)[0].model for _ in range(4000))
+    assert abs(first["a"] / 4000 - 0.75) < 0.03
+
+
+ARMS = [
+    Target("p", "old", 60, arm="control", via="fast"),
+    Target("q", "old", 35, arm="control", via="fast"),
+    Target("p", "new", 5, arm="canary", via="fast"),
+]
+
+
+@pytest.mark.parametrize("strategy", ["weighted", "sticky"])
+@pytest.mark.parametrize("known", [True, False])
+def test_an_arm_gets_the_share_of_its_members(strategy, known):
+    rng = Random(1)
+    drawn = [order(ARMS, strategy, rng=rng, conversation=keyed(str(n) if known else None))[0] for n in range(10_000)]
+    assert abs(sum(each.arm == "canary" for each in drawn) / 10_000 - 0.05) < 0.01
+    assert abs(sum(each.provider == "q" for each in drawn) / 10_000 - 0.35) < 0.02
+
+
+def test_a_conversation_stays_on_its_arm_and_falls_back_to_the_other():
+    rng = Random(2)
+    for key in map(str, range(200)):
+        drawn = [order(ARMS, "weighted", rng=rng, conversation=keyed(key)) for _ in range(5)]
+        assert len({each[0].arm for each in drawn}) == 1
+        assert all(Counter(each) == Counter(ARMS) for each in drawn)
+        if drawn[0][0].arm == "control":
+            assert [target.arm for target in drawn[0]] == ["control", "control", "canary"]
+
+
+def test_an_arm_is_held_by_a_given_key_only():
+    rng = Random(3)
+    words = keyed("the same first words", given=False)
+    arms = Counter(order(ARMS, "sticky", rng=rng, conversation=words)[0].arm for _ in range(4000))
+    assert abs(arms["canary"] / 4000 - 0.05) < 0.02
+
+
+def test_experiments_do_not_share_their_sides():
+    def on_canary(name: str, key: str) -> bool:
+        targets = [Target("p", "old", 50, arm="control", via=name), Target("p", "new", 50, arm="canary", via=name)]
+        return order(targets, "weighted", rng=Random(0), conversation=keyed(key))[0].arm == "canary"
+
+    both = sum(on_canary("one", str(n)) and on_canary("two", str(n)) for n in range(2000))
+    assert abs(both / 2000 - 0.25) < 0.04

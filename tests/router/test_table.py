@@ -366,7 +366,8 @@ def test_the_cost_of_routing_does_not_grow_with_the_configuration():
 
     assert looked_at(large, None, "p299") == looked_at(small, None, "poet")
     assert looked_at(large, "x299") == looked_at(small, "gpt-4o-mini")
-    assert looked_at(large, "q299/x299") == looked_at(small, "local/x")
+    assert looked_at(large, "q299/x299") == looked_at(small, "local/org/model")
+    assert looked_at(large, "q299/other") == looked_at(small, "local/other")
 
 
 def test_a_broken_alias_circle_ends():

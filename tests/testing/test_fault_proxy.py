@@ -22,6 +22,22 @@ async def behind(text: str = SAID) -> AsyncIterator[tuple[FakeUpstream, FaultPro
         yield upstream, proxy
 
 
+def test_events_of_a_dialect_with_crlf_are_counted_too() -> None:
+    async def run() -> None:
+        async with behind() as (_, proxy):
+            proxy.script([Stop(after_events=2)])
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            body = b'{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}'
+            path = b"/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse"
+            writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path, len(body), body))
+            got = await reader.read()
+            assert got.count(b"data: ") == 2
+            assert got.endswith(b"}\r\n\r\n")
+            writer.close()
+
+    asyncio.run(run())
+
+
 def request(*, stream: bool = True) -> bytes:
     body = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"stream":%b}' % (b"false", b"true")[stream]
     return b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)

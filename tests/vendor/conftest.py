@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sdks import KEY
+from sdks import KEY, SDKS
 
 from execution_platform.testing import FakeUpstream
 from serving import serving, three_vendors
 
+LIMITED = "ep-limited-key-0000000001"
+ONE = {"requests": 1, "tokens": 100_000}
+"""The limits of one key for each SDK."""
 CHAIN = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-pro"]
 
 
@@ -34,7 +37,10 @@ def gateway(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     config = three_vendors(
         vendors,
         personas={"architect": {"prefer": CHAIN, "system": "You are an architect."}},
-        keys=[{"name": "tests", "key": KEY}],
+        keys=[
+            {"name": "tests", "key": KEY},
+            *({"name": f"limited-{name}", "key": f"{LIMITED}-{name}", "rate_limit": ONE} for name in SDKS),
+        ],
     )
     config["providers"]["openai"]["models"] = ["gpt-4o", "gpt-5.1", "text-embedding-3-small"]
     config["providers"]["gemini"]["models"] = ["gemini-2.5-pro", "gemini-embedding-001"]

@@ -1,12 +1,11 @@
-"""`ep config`: check the file, print its schema, show what it becomes."""
+"""`ep config`: check the file, print its schema, show what it becomes, compare it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from execution_platform.cli import config_diff
 from execution_platform.cli.outcome import Exit, told
 from execution_platform.cli.output import ConfigFile, Json, console, print_json
 from execution_platform.cli.snapshot import open_snapshot, read_settings
@@ -14,8 +13,8 @@ from execution_platform.cli.snapshot import open_snapshot, read_settings
 if TYPE_CHECKING:
     from execution_platform.config.problems import Problem
 
-app = typer.Typer(help="Check, describe and show the configuration.", no_args_is_help=True)
-_HIDDEN = "***"
+app = typer.Typer(help="Check, describe, show and compare configurations.", no_args_is_help=True)
+app.command("diff")(config_diff.diff)
 
 
 @app.command()
@@ -77,6 +76,8 @@ def schema() -> None:
 @app.command()
 def show(config: ConfigFile = None, *, as_json: Json = False) -> None:
     """Show the configuration in force: everything inherited and looked up, no secrets."""
+    from execution_platform.config.display import displayed
+
     with told(), open_snapshot(read_settings(config)) as snapshot:
         value = displayed(snapshot.config)
     if as_json:
@@ -85,23 +86,3 @@ def show(config: ConfigFile = None, *, as_json: Json = False) -> None:
     import yaml
 
     typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
-
-
-def displayed(value: object, name: str = "") -> object:
-    """Run-time values as plain data; a secret shows where it comes from, a header only its name."""
-    from execution_platform.config.secret import Secret, SecretRef
-
-    if isinstance(value, SecretRef):
-        return str(value.source)
-    if isinstance(value, Secret):
-        return _HIDDEN
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: displayed(getattr(value, item.name), item.name) for item in fields(value)}
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[object, object]", value).items()
-        return {str(key): _HIDDEN if name == "headers" else displayed(item) for key, item in pairs}
-    if isinstance(value, frozenset):
-        return sorted(str(item) for item in cast("frozenset[object]", value))
-    if isinstance(value, tuple | list):
-        return [displayed(item) for item in cast("Sequence[object]", value)]
-    return float(value) if isinstance(value, Decimal) else value

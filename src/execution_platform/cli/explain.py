@@ -5,7 +5,7 @@ from typing import Annotated, cast
 import typer
 
 from execution_platform.cli.outcome import Exit, told
-from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
+from execution_platform.cli.output import ConfigFile, Json, console, print_json, print_table
 from execution_platform.cli.snapshot import open_snapshot, read_settings
 
 Row = dict[str, object]
@@ -19,6 +19,9 @@ def explain(
     require: Annotated[
         list[str] | None, typer.Option("--require", "-r", help="Capability the request needs: NAME or NAME=VALUE.")
     ] = None,
+    conversation: Annotated[
+        str | None, typer.Option(help="Key of the conversation, as in the header x-ep-conversation.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, for the forecast.")] = None,
     config: ConfigFile = None,
     *,
@@ -26,6 +29,7 @@ def explain(
 ) -> None:
     """Show which models would be tried, in order, why others would not, what would be lost and what it may cost."""
     with told(), open_snapshot(read_settings(config)) as snapshot:
+        from execution_platform.runtime.conversation import conversation_of
         from execution_platform.runtime.explain import explain as explain_request
         from execution_platform.spi import ChatRequest, Message
 
@@ -39,14 +43,27 @@ def explain(
             max_tokens=max_tokens,
             requires=needs,
         )
-        found = explain_request(snapshot, request)
+        headers = {} if conversation is None else {b"x-ep-conversation": conversation.encode()}
+        found = explain_request(snapshot, request, conversation=conversation_of(headers, b"{}", "default"))
     candidates = cast("list[Row]", found["candidates"])
     if as_json:
         print_json(found)
     else:
+        console().print(_summary(found))
         print_table("", ("order", "model", "state", "cost at most", "losses"), [_cells(row) for row in candidates])
     if not any(row["kept"] for row in candidates):
         raise typer.Exit(Exit.UNREACHABLE)
+
+
+def _summary(found: Row) -> str:
+    """How the order came about, in one line."""
+    words = [f"strategy {found['strategy']}"]
+    if found["arm"] is not None:
+        words.append(f"arm {found['arm']}")
+    shadow = cast("Row | None", found["shadow"])
+    if shadow is not None:
+        words.append(f"shadow {shadow['model']} ({shadow['percent']:g} %)")
+    return ", ".join(words)
 
 
 def _requires(given: list[str]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Which files make up the configuration, and how they become one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +10,8 @@ from execution_platform.config.problems import ConfigProblems, Problem
 from execution_platform.config.schema import RawConfig
 from execution_platform.config.settings import Settings
 from execution_platform.config.validate import validate_config
-from execution_platform.config.yaml import Document, load_yaml
+from execution_platform.config.yaml import MAX_YAML_BYTES, Document, load_yaml
+from execution_platform.config.yaml import Path as Place
 from execution_platform.exceptions import ConfigError
 
 DEFAULT_FILE = "platform.yaml"
@@ -22,10 +24,25 @@ _FOLDERS = (".", "config")
 Fragment = Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the files say, merged; each of them is checked, their sum is not yet."""
+
+    merged: Fragment = field(default_factory=dict[str, object])
+    lines: Mapping[Place, int] = field(default_factory=dict[Place, int])
+    name: str = "configuration"
+    main: Path | None = None
+    """The file itself; None when there is none."""
+
+
 def read_document(path: Path) -> Document:
-    """Read one YAML or JSON file. Raises `ConfigError` that names the file."""
+    """Read one YAML or JSON file. Raises `ConfigError` that names the file; one that is far too large is not read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_YAML_BYTES + 1)
+        if len(data) > MAX_YAML_BYTES:
+            raise ConfigError(f"{path}: is over {MAX_YAML_BYTES} bytes; a configuration is smaller, check the path")
+        text = data.decode()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
     except UnicodeDecodeError:
@@ -51,6 +68,11 @@ def load_config(settings: Settings, path: str | Path | None = None, *, overlays:
 
     Without any file it is the default. Raises `ConfigError`, with every finding where a file was readable.
     """
+    return check_sources(read_sources(settings, path), overlays)
+
+
+def read_sources(settings: Settings, path: str | Path | None = None) -> Sources:
+    """What the files say: older files, then the file, then the persona map. Raises `ConfigError` for one that is wrong alone."""
     main = config_path(settings, path)
     folder = Path() if main is None else main.parent
     document = Document({}) if main is None else _upgraded(read_document(main))
@@ -61,13 +83,28 @@ def load_config(settings: Settings, path: str | Path | None = None, *, overlays:
     if settings.persona_provider_map_path is not None:
         given = read_document(settings.persona_provider_map_path)
         fragments.append(_checked(legacy.persona_map(given.data, name=given.name), given.name))
+    return Sources(_merge_all(fragments), document.lines, document.name, main)
+
+
+def check_sources(sources: Sources, overlays: Sequence[Fragment] = ()) -> RawConfig:
+    """The checked configuration of `sources` with `overlays` on top. Raises `ConfigError`."""
+    laid = [_checked(cast("Fragment", legacy.upgrade(dict(each), name="overlay")), "overlay") for each in overlays]
+    return validate_config(Document(_merge_all([sources.merged, *laid]), sources.lines, sources.name))
+
+
+def source_files(settings: Settings) -> tuple[Path, ...]:
+    """Every file the configuration may come from, whether it exists or not."""
+    main = settings.config if settings.config is not None else Path(DEFAULT_FILE)
+    older = [main.parent / below / name for name, _ in _OLDER for below in _FOLDERS]
+    persona_map = settings.persona_provider_map_path
+    return (main, *older, *(() if persona_map is None else (persona_map,)))
+
+
+def _merge_all(fragments: Sequence[Fragment]) -> Fragment:
     merged: Fragment = {}
-    fragments.extend(
-        _checked(cast("Fragment", legacy.upgrade(dict(each), name="overlay")), "overlay") for each in overlays
-    )
     for fragment in fragments:
         merged = merge(merged, fragment)
-    return validate_config(Document(merged, document.lines, document.name))
+    return merged
 
 
 def parse_config(text: str, *, name: str = DEFAULT_FILE) -> RawConfig:

@@ -8,9 +8,16 @@ from execution_platform.config.facts import RawRequires
 from execution_platform.config.known import canonical_provider, read_data
 from execution_platform.config.legacy import target_name
 from execution_platform.config.problems import Problem, suggest
-from execution_platform.config.schema import RawBudget, RawConfig, RawPersona
+from execution_platform.config.schema import RawBudget, RawConfig, RawPersona, RawRateLimit
 from execution_platform.config.validate import validate_config
-from execution_platform.config.values import Budget, PermissionLevel, PermissionMode, PersonaConfig
+from execution_platform.config.values import (
+    Budget,
+    Hedge,
+    PermissionLevel,
+    PermissionMode,
+    PersonaConfig,
+    RateLimit,
+)
 from execution_platform.config.yaml import Document
 
 Fields = dict[str, object]
@@ -140,6 +147,7 @@ def _joined(above: object, below: object) -> object:
 def _persona(name: str, fields: Fields, *, is_builtin: bool) -> PersonaConfig:
     requires = cast("RawRequires | None", fields.get("requires"))
     budget = cast("RawBudget | None", fields.get("budget"))
+    limit = cast("RawRateLimit | None", fields.get("rate_limit"))
     tools = cast("list[str] | None", fields.get("tools"))
     return PersonaConfig(
         name=name,
@@ -151,9 +159,12 @@ def _persona(name: str, fields: Fields, *, is_builtin: bool) -> PersonaConfig:
         permissions=cast("dict[str, PermissionLevel] | None", fields.get("permissions")) or {},
         permission_mode=cast("PermissionMode | None", fields.get("permission_mode")) or "default",
         budget=None if budget is None else Budget(**budget.model_dump(exclude_none=True)),
+        rate_limit=None if limit is None else RateLimit(**limit.model_dump(exclude_none=True)),
         temperature=cast("float | None", fields.get("temperature")),
         max_tokens=cast("int | None", fields.get("max_tokens")),
         aliases=tuple(cast("list[str] | None", fields.get("aliases")) or ()),
+        hedge=cast("Hedge | None", fields.get("hedge")) or False,
+        continue_on_cut=cast("bool | None", fields.get("continue_on_cut")),
         origin="builtin" if is_builtin else "file",
     )
 

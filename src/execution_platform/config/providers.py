@@ -9,7 +9,16 @@ from execution_platform.config.problems import Problem, suggest
 from execution_platform.config.schema import RawBreaker, RawConfig, RawProvider, RawRetry, RawTimeouts
 from execution_platform.config.secret import SecretRef, environment_secret
 from execution_platform.config.settings import Settings
-from execution_platform.config.values import CircuitBreaker, Origin, PriceOverride, ProviderConfig, Retry, Timeouts
+from execution_platform.config.values import (
+    CONCURRENCY,
+    CircuitBreaker,
+    Origin,
+    PriceOverride,
+    Probe,
+    ProviderConfig,
+    Retry,
+    Timeouts,
+)
 
 KindTable = Mapping[str, KindFacts]
 
@@ -85,6 +94,8 @@ def _from_file(
         timeouts=_timeouts(raw.timeouts, provider.timeouts),
         retry=_retry(raw.retry, provider.retry),
         circuit_breaker=_breaker(raw.circuit_breaker, provider.circuit_breaker),
+        concurrency=provider.concurrency or CONCURRENCY,
+        probe=None if provider.probe is None else Probe(**provider.probe.model_dump()),
         headers=plain,
         secret_headers={key: ref for key, ref in provider.headers.items() if ref.literal is None},
         api_version=provider.api_version or _read(settings, names.api_version),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import cast
 
 from execution_platform.config.known import canonical_provider, choose_default
+from execution_platform.config.limits import resolve_rate_limits
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.providers import KindTable, resolve_providers
@@ -16,6 +17,7 @@ from execution_platform.config.settings import Settings
 from execution_platform.config.values import (
     Budget,
     CircuitBreaker,
+    DrainLimits,
     GatewayKeyConfig,
     LedgerConfig,
     Limits,
@@ -26,12 +28,14 @@ from execution_platform.config.values import (
     ProviderConfig,
     Resolved,
     Retry,
+    ShadowConfig,
     Timeouts,
 )
 
 __all__ = [
     "Budget",
     "CircuitBreaker",
+    "DrainLimits",
     "GatewayKeyConfig",
     "Limits",
     "LogicalModel",
@@ -50,6 +54,8 @@ __all__ = [
 ]
 
 AUTO = "auto"
+_DRAWN = frozenset({"weighted", "sticky"})
+"""Strategies that give each target its share."""
 
 
 def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collection[str] | None = None) -> Resolved:
@@ -70,9 +76,13 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         models=models,
         aliases=dict(raw.aliases),
         keys=_keys(raw),
-        limits=Limits(body=raw.limits.body, depth=raw.limits.depth, attempts=raw.limits.attempts),
+        limits=Limits(**raw.limits.model_dump()),
+        rate_limits=resolve_rate_limits(raw, settings, personas=personas, providers=providers, problems=problems),
+        drain=DrainLimits(**raw.drain.model_dump()),
+        trusted_proxies=tuple(raw.trusted_proxies),
         ledger=LedgerConfig(**raw.ledger.model_dump()),
         loss_policy=raw.loss_policy,
+        continue_on_cut=raw.continue_on_cut,
         default_provider=_default(raw, settings, providers, problems),
         development=settings.development,
     )
@@ -101,8 +111,11 @@ def _models(raw: RawConfig) -> dict[str, LogicalModel]:
     return {
         name: LogicalModel(
             name,
-            tuple(LogicalTarget(target.model, target.weight, target.priority) for target in model.targets),
+            tuple(LogicalTarget(target.model, target.weight, target.priority, target.arm) for target in model.targets),
             model.strategy,
+            hedge=model.hedge or False,
+            continue_on_cut=model.continue_on_cut,
+            shadow=None if model.shadow is None else ShadowConfig(model.shadow.model, model.shadow.percent),
         )
         for name, model in raw.models.items()
     }
@@ -168,7 +181,14 @@ def _check_model(resolved: Resolved, model: LogicalModel, problems: list[Problem
             problems.append(Problem(path, f"is the logical model {member.name}.", "List its targets here instead."))
         else:
             _check_target(resolved, path, member.name, problems)
-    if model.strategy == "weighted" and not any(member.weight for member in model.targets):
+    if model.shadow is not None:
+        _check_target(resolved, f"models.{model.name}.shadow.model", model.shadow.name, problems)
+    arms = [member.arm for member in model.targets if member.arm is not None]
+    if arms and (len(arms) < len(model.targets) or model.strategy not in _DRAWN):
+        said = "some targets have an arm and others have none" if model.strategy in _DRAWN else "arms need a draw"
+        remedy = "Give each target its arm, and the strategy weighted or sticky."
+        problems.append(Problem(f"models.{model.name}.targets", f"{said}.", remedy))
+    if model.strategy in _DRAWN and not any(member.weight for member in model.targets):
         problems.append(
             Problem(f"models.{model.name}.targets", "has no target with a weight above 0.", "Give one a weight.")
         )

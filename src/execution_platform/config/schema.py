@@ -1,15 +1,16 @@
 """The configuration file as it is written: every section, with the sentence that its JSON Schema shows."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from ipaddress import ip_network
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
 from execution_platform.config.secret import SecretRef
 
 LossPolicyName = Literal["strict", "default", "lenient"]
-Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
 Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
@@ -43,12 +44,28 @@ Size = Annotated[
     int, BeforeValidator(_size), Field(ge=1), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]
 Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("must be an address or a network such as 10.0.0.0/8") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Names = Annotated[
     list[str],
     BeforeValidator(_one_or_many),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 Seconds = Annotated[float, Field(gt=0)]
+Hedge = bool | Seconds
+_HEDGE = (
+    "Ask a second target when the first has no content yet: after so many seconds, or if true when it is slower than "
+    "19 of its last 20 answers; off unless set."
+)
+_CONTINUE = "Let another target go on where a stream of plain text was cut; what the whole gateway does unless set."
 Requires = Annotated[
     RawRequires,
     BeforeValidator(requirements),
@@ -78,7 +95,10 @@ class RawRetry(Raw):
     """How often a provider is tried again before the next one is."""
 
     max_attempts: int | None = Field(
-        default=None, ge=1, le=5, description="Attempts in all, the first included; 3 unless set."
+        default=None,
+        ge=1,
+        le=5,
+        description="Tries of one request at one of its models, the first included; 3 unless set.",
     )
     base_seconds: Seconds | None = Field(
         default=None, description="Upper bound of the first pause, doubled each time; 1 unless set."
@@ -90,11 +110,23 @@ class RawBreaker(Raw):
     """When a failing provider is left alone."""
 
     failure_threshold: int | None = Field(
-        default=None, ge=1, description="Failures in a row that open the breaker; 5 unless set."
+        default=None, ge=1, description="Failures within 30 seconds that open the breaker; 5 unless set."
     )
     timeout_seconds: Seconds | None = Field(
-        default=None, description="Seconds until one try is let through again; 60 unless set."
+        default=None, description="Most seconds until one try is let through again; 60 unless set."
     )
+
+
+class RawProbe(Raw):
+    """A look at a provider now and then, whether or not anybody calls it."""
+
+    interval_seconds: float = Field(ge=1, description="Seconds between two looks, give or take a fifth.")
+    path: str | None = Field(
+        default=None,
+        pattern=r"^/",
+        description="Path below base_url that answers 2xx in health; the listing of models unless set.",
+    )
+    timeout_seconds: Seconds = Field(default=5, description="Seconds a look may take.")
 
 
 class RawPrice(Raw):
@@ -124,6 +156,8 @@ class RawProvider(Raw):
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits in seconds.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits.")
     circuit_breaker: RawBreaker = Field(default_factory=RawBreaker, description="Circuit breaker limits.")
+    concurrency: int | None = Field(default=None, ge=1, description="Requests under way at a time; 1000 unless set.")
+    probe: RawProbe | None = Field(default=None, description="Active health probe; none unless set.")
     headers: dict[str, SecretRef] = Field(
         default_factory=dict, description="Headers sent with every request; values may refer to secrets."
     )
@@ -147,8 +181,20 @@ class RawTarget(Raw):
     """One member of a logical model."""
 
     model: str = Field(description="provider/model, or a provider for its default model.")
-    weight: int = Field(default=1, ge=0, description="Share of the traffic under the strategy weighted.")
+    weight: int = Field(default=1, ge=0, description="Share of the traffic under the strategies weighted and sticky.")
     priority: int = Field(default=0, description="Lower is tried earlier under the strategy priority.")
+    arm: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,40}$",
+        description="Side of an experiment the member belongs to, such as canary; its share is the weight of its members.",
+    )
+
+
+class RawShadow(Raw):
+    """Copies of requests for another model, whose answers nobody sees."""
+
+    model: str = Field(description="provider/model the copies go to.")
+    percent: float = Field(gt=0, le=100, description="Share of the requests that are copied.")
 
 
 class RawLogicalModel(Raw):
@@ -158,6 +204,9 @@ class RawLogicalModel(Raw):
     strategy: Strategy = Field(
         default="priority", description="How the order of the targets is found for each request."
     )
+    hedge: Hedge | None = Field(default=None, description=_HEDGE)
+    continue_on_cut: bool | None = Field(default=None, description=_CONTINUE)
+    shadow: RawShadow | None = Field(default=None, description="Copies for another model, to compare it unseen.")
 
 
 class RawBudget(Raw):
@@ -171,6 +220,36 @@ class RawBudget(Raw):
     monthly_usd: Money | None = Field(default=None, description="US dollars per month.")
     alert_threshold: float | None = Field(
         default=None, gt=0, le=1, description="Share of a limit at which an alert is sent; 0.8 unless set."
+    )
+
+
+class RawRateLimit(Raw):
+    """How much may pass in a minute; in no 60 seconds more than this does."""
+
+    requests: int | None = Field(default=None, ge=1, description="Requests per minute.")
+    tokens: int | None = Field(default=None, ge=1, description="Tokens per minute, in and out.")
+    burst: int | None = Field(
+        default=None, ge=1, description="Requests that may come at once; the whole limit unless set."
+    )
+    token_burst: int | None = Field(
+        default=None, ge=1, description="Tokens that may be asked for at once; the whole limit unless set."
+    )
+
+
+class RawRateLimits(Raw):
+    """Rate limits by name; `*` gives every name without limits of its own the same ones."""
+
+    replicas: int = Field(
+        default=1, ge=1, description="Processes that share the limits; each takes its part where Redis cannot be asked."
+    )
+    keys: dict[str, RawRateLimit] = Field(default_factory=dict, description="By gateway key.")
+    tenants: dict[str, RawRateLimit] = Field(default_factory=dict, description="By tenant.")
+    personas: dict[str, RawRateLimit] = Field(default_factory=dict, description="By persona.")
+    providers: dict[str, RawRateLimit] = Field(
+        default_factory=dict, description="By provider; a chain moves on to its next target."
+    )
+    models: dict[str, RawRateLimit] = Field(
+        default_factory=dict, description="By provider/model; a chain moves on to its next target."
     )
 
 
@@ -192,9 +271,12 @@ class RawPersona(Raw):
     permissions: dict[str, PermissionLevel] | None = Field(default=None, description="Permission level by tool.")
     permission_mode: PermissionMode | None = Field(default=None, description="How tool calls are approved.")
     budget: RawBudget | None = Field(default=None, description="Limits of tokens and money.")
+    rate_limit: RawRateLimit | None = Field(default=None, description="How much may pass in a minute.")
     temperature: float | None = Field(default=None, ge=0, le=2, description="Used where the caller sets none.")
     max_tokens: int | None = Field(default=None, ge=1, description="Used where the caller sets none.")
     aliases: list[str] | None = Field(default=None, description="Other names of the persona.")
+    hedge: Hedge | None = Field(default=None, description=_HEDGE)
+    continue_on_cut: bool | None = Field(default=None, description=_CONTINUE)
 
     @model_validator(mode="after")
     def _one_spelling(self) -> "RawPersona":
@@ -216,6 +298,7 @@ class RawKey(Raw):
     models: list[str] | None = Field(default=None, description="Models the key may use; all unless set.")
     loss_policy: LossPolicyName | None = Field(default=None, description="What a translation may lose for this key.")
     admin: bool = Field(default=False, description="May use the management paths.")
+    rate_limit: RawRateLimit | None = Field(default=None, description="How much may pass in a minute.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> "RawKey":
@@ -231,7 +314,46 @@ class RawLimits(Raw):
         default=20 * 1024 * 1024, description="Largest request body, in bytes or as a size such as 20 MiB."
     )
     depth: int = Field(default=64, ge=1, le=512, description="Deepest nesting of a JSON body.")
-    attempts: int = Field(default=3, ge=1, le=5, description="Most targets of a chain that one request may try.")
+    attempts: int = Field(default=3, ge=1, le=5, description="Most tries of one request over all targets.")
+    in_flight: int = Field(
+        default=2000, ge=1, description="Most requests that one process serves at a time; more are refused at once."
+    )
+    streams: int = Field(default=1500, ge=1, description="Most streamed answers among them.")
+    lag_seconds: Seconds = Field(
+        default=0.025, description="Delay of the event loop from which fewer requests are admitted."
+    )
+    connections_per_peer: int | None = Field(
+        default=None, ge=1, description="Most connections from one address; trusted proxies are exempt."
+    )
+    header_block: Size = Field(default=32 * 1024, description="Largest block of request headers.")
+    url_length: Size = Field(default=8 * 1024, description="Longest request target.")
+    head_seconds: Seconds = Field(
+        default=10, description="Seconds from the first byte of a request to its last header."
+    )
+    body_seconds: Seconds = Field(default=30, description="Seconds from the last header to the last byte of the body.")
+    write_seconds: Seconds = Field(default=60, description="Seconds after which a client that reads nothing is cut.")
+    idle_seconds: Seconds = Field(default=75, description="Seconds a connection is kept between two requests.")
+
+
+class RawDrain(Raw):
+    """How a process ends after SIGTERM or SIGINT."""
+
+    accept_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=5, description="Seconds in which new connections are still accepted, until load balancers know."
+    )
+    soft_seconds: Seconds = Field(
+        default=120, description="Seconds after which work that can be taken up elsewhere is put down."
+    )
+    hard_seconds: Seconds = Field(
+        default=300, description="Seconds after which what still runs is ended with an error."
+    )
+    fast_seconds: Seconds = Field(default=5, description="Seconds left after a second signal.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.accept_seconds <= self.soft_seconds <= self.hard_seconds:
+            raise ValueError("accept_seconds, soft_seconds and hard_seconds must not decrease in this order")
+        return self
 
 
 class RawLedger(Raw):
@@ -258,8 +380,17 @@ class RawConfig(Raw):
     )
     loss_policy: LossPolicyName = Field(default="default", description="What a translation between dialects may lose.")
     keys: list[RawKey] = Field(default_factory=list[RawKey], description="Gateway keys.")
+    continue_on_cut: bool = Field(
+        default=False, description="Let another target go on where a stream of plain text was cut."
+    )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
     ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
+    drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
+    trusted_proxies: list[Network] = Field(
+        default_factory=list[str],
+        description="Addresses or networks (10.0.0.0/8) of proxies whose x-forwarded-for is believed.",
+    )
+    rate_limits: RawRateLimits = Field(default_factory=RawRateLimits, description="Requests and tokens per minute.")
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")
     circuit_breaker: RawBreaker = Field(

@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     config: Path | None = Field(
         default=None, validation_alias=_names("EP_CONFIG"), description="Path of the configuration file."
     )
+    config_watch: bool = Field(
+        default=True,
+        validation_alias=_names("EP_CONFIG_WATCH"),
+        description="Reload when a file of the configuration changes.",
+    )
     host: str = Field(
         default="127.0.0.1", validation_alias=_names("EP_HOST"), description="Address the gateway listens on."
     )

@@ -9,7 +9,11 @@ from execution_platform.config.secret import SecretRef
 from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
-Strategy = Literal["priority", "weighted", "least_latency", "lowest_cost"]
+Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
+CONCURRENCY = 1000
+"""Requests under way at a provider that sets no limit of its own."""
+Hedge = bool | float
+"""Whether a second target is asked before the first has failed: true after its usual slowest, a number after so many seconds."""
 Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
@@ -43,6 +47,16 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How a provider is looked at without a call."""
+
+    interval_seconds: float
+    path: str | None = None
+    """Below the base URL; None for the listing of models."""
+    timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceOverride:
     """US dollars per million tokens."""
 
@@ -66,6 +80,9 @@ class ProviderConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: Retry = field(default_factory=Retry)
     circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    concurrency: int = CONCURRENCY
+    """Most requests under way at a time."""
+    probe: Probe | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     secret_headers: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
     """Headers whose values are references, resolved at use."""
@@ -88,6 +105,16 @@ class LogicalTarget:
     name: str
     weight: int = 1
     priority: int = 0
+    arm: str | None = None
+    """Side of an experiment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowConfig:
+    """Where copies of a logical model's requests go, and of how many: the name of a target, not yet looked up."""
+
+    name: str
+    percent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +124,10 @@ class LogicalModel:
     name: str
     targets: tuple[LogicalTarget, ...]
     strategy: Strategy = "priority"
+    hedge: Hedge = False
+    continue_on_cut: bool | None = None
+    """None: what the whole gateway does."""
+    shadow: ShadowConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +141,16 @@ class Budget:
     daily_usd: Decimal | None = None
     monthly_usd: Decimal | None = None
     alert_threshold: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What may pass in a minute; None is no limit. A burst is the whole limit unless set."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    burst: int | None = None
+    token_burst: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +168,13 @@ class PersonaConfig:
     permissions: Mapping[str, PermissionLevel] = field(default_factory=dict[str, PermissionLevel])
     permission_mode: PermissionMode = "default"
     budget: Budget | None = None
+    rate_limit: RateLimit | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     aliases: tuple[str, ...] = ()
+    hedge: Hedge = False
+    continue_on_cut: bool | None = None
+    """None: what the whole gateway does."""
     origin: Origin = "file"
 
     @property
@@ -159,6 +204,39 @@ class Limits:
     body: int = 20 * 1024 * 1024
     depth: int = 64
     attempts: int = 3
+    in_flight: int = 2000
+    streams: int = 1500
+    lag_seconds: float = 0.025
+    connections_per_peer: int | None = None
+    header_block: int = 32 * 1024
+    url_length: int = 8 * 1024
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    write_seconds: float = 60.0
+    idle_seconds: float = 75.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainLimits:
+    """How a process ends: seconds since the first signal, and the seconds a second one leaves."""
+
+    accept_seconds: float = 5.0
+    soft_seconds: float = 120.0
+    hard_seconds: float = 300.0
+    fast_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """Rate limits by scope and name; `*` is every name without one of its own."""
+
+    replicas: int = 1
+    """Processes that share the limits where Redis cannot tell."""
+    keys: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    tenants: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    personas: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    providers: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    models: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +262,13 @@ class Resolved:
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    drain: DrainLimits = field(default_factory=DrainLimits)
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `x-forwarded-for` is believed."""
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     loss_policy: LossPolicy = "default"
+    continue_on_cut: bool = False
+    """Plain text that was cut goes on from another target."""
     default_provider: str | None = None
     """A provider's name; None means `auto`: the first that is available."""
     development: bool = False

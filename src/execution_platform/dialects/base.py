@@ -16,9 +16,10 @@ from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest, EmbeddingsRequest
 from execution_platform.spi.response import ChatResponse, EmbeddingsResponse, Finish
 from execution_platform.spi.usage import Usage
+from execution_platform.spi.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Peek:
     """What routing and metering need of a chat body, read without decoding the rest."""
 
@@ -34,7 +35,7 @@ class Peek:
     """Native: the provider the caller chose in the body."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Encoded:
     """A body for the wire and what it could not carry.
 
@@ -48,7 +49,7 @@ class Encoded:
     tool_names: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Upstream:
     """Where an answer that is being decoded comes from."""
 
@@ -58,7 +59,7 @@ class Upstream:
     """Facts of the target's profile that a decoder needs (`think_tags`, `audio_mime`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Downstream:
     """For whom an answer is being encoded."""
 
@@ -70,8 +71,8 @@ class Downstream:
     include_usage: bool = False
     sse: bool = True
     """Gemini streams as SSE (`alt=sse`) or as one JSON array."""
-    extra: Mapping[str, object] = field(default_factory=dict[str, object])
-    """Members for the native `done` event: provider, fallback_from, simulated …"""
+    extra: dict[str, object] = field(default_factory=dict[str, object])
+    """Members for the native `done` event: provider, fallback_from, simulated …; read when the stream ends."""
 
 
 @dataclass(slots=True)
@@ -191,7 +192,7 @@ class CountCodec(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ModelEntry:
     """A line of a model listing."""
 
@@ -211,6 +212,8 @@ class Dialect(Protocol):
     """Content type of a streamed answer."""
     heartbeat: bytes
     """What keeps an idle stream alive."""
+    seal_mark: bytes
+    """What stands in a request that holds an envelope: such a request does not pass through."""
     embeddings: EmbeddingsCodec | None
     count: CountCodec | None
 
@@ -269,8 +272,11 @@ class Dialect(Protocol):
         """An error body in this dialect."""
         ...
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
-        """An error inside a stream that has already begun; nothing follows it."""
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
+        """An error inside a stream that has already begun; nothing follows it.
+
+        Where the stream is one JSON array, `array` is what was last written of it, empty before anything was.
+        """
         ...
 
     def encode_models(self, models: Sequence[ModelEntry]) -> bytes:

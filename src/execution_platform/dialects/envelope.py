@@ -13,14 +13,10 @@ from execution_platform import _json
 from execution_platform.spi.parts import Origin, Signature
 
 PREFIX = "ep1."
-MARK = b"ep1."
-BASE64_MARK = b"ZXAxL"
-"""How an envelope begins where a dialect's slot holds bytes, so that it is base64 once more."""
-
-
-def may_hold(body: bytes) -> bool:
-    """Whether `body` may hold an envelope; a body without one of the marks does not."""
-    return MARK in body or BASE64_MARK in body
+MARK = b"ep1.Wy"
+"""How every envelope we sealed begins: the prefix, and base64 of `["`. A body without it holds none."""
+BASE64_MARK = b"ZXAxLld5"
+"""The same where a dialect's slot holds bytes, so that it is base64 once more."""
 
 
 class Opened(NamedTuple):

@@ -17,7 +17,7 @@ def dropped(request: ChatRequest, fields: Iterable[str], *, severity: Severity =
 
 def foreign_extra(extra: Mapping[str, object], source: str | None, dialect: str, *, path: str = "") -> list[Loss]:
     """A knob loss for each leftover member of another dialect's wire object."""
-    if source == dialect:
+    if not extra or source == dialect:
         return []
     prefix = f"{path}." if path else ""
     # A null or empty member says nothing, so nothing is lost with it.

@@ -160,3 +160,8 @@ def event_frame(event: str, payload: bytes) -> bytes:
 
 HEARTBEAT = b": keep-alive\n\n"
 """A comment: every SSE reader skips it."""
+
+
+def comment(text: str) -> bytes:
+    """A comment, which clients ignore. Nothing in `text` can end it early."""
+    return b": " + " ".join(text.split()).encode() + b"\n\n"

@@ -8,6 +8,7 @@ null member stays in `rest` so that the same dialect can say it again.
 from collections.abc import Mapping
 from typing import cast
 
+from execution_platform import _json
 from execution_platform.exceptions import InvalidRequest
 
 Object = dict[str, object]
@@ -39,6 +40,15 @@ def as_object(value: object, path: str) -> Object:
     if not isinstance(value, dict):
         raise wrong(path or "body", "an object", value)
     return cast("Object", value)
+
+
+def body_object(body: bytes) -> Object:
+    """A request body as an object, or `InvalidRequest`."""
+    try:
+        value = _json.loads(body)
+    except _json.JsonError as error:
+        raise InvalidRequest(error.message) from error
+    return as_object(value, "")
 
 
 def as_list(value: object, path: str) -> list[object]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from execution_platform import _json
 from execution_platform.exceptions import ExecutionPlatformError, UnprocessableRequest
+from execution_platform.gateway.admission import Priority
 from execution_platform.gateway.errors import InternalError, error_body, error_headers
 from execution_platform.gateway.http import (
     ClientGone,
@@ -41,6 +42,8 @@ class Edge:
         started, status, answered = time.perf_counter(), 500, False
         request_id = correlation.request_id(dict(scope["headers"]).get(b"x-request-id"))
         scope["ep.request_id"] = request_id
+        admission = self._state.admission
+        admission.in_flight += 1
 
         async def tell(message: Message) -> None:
             nonlocal status, answered
@@ -54,6 +57,7 @@ class Edge:
             await send(message)
 
         try:
+            admission.check(Priority.ADMIN)
             await self._app_checked(scope, receive, tell)
         except ClientGone:
             status = _GONE
@@ -65,18 +69,19 @@ class Edge:
                 failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
                 await self._refuse(scope, failure, request_id, tell)
         finally:
+            admission.in_flight -= 1
             self._log(scope, request_id, status, time.perf_counter() - started)
 
     async def _app_checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing behind here but the public paths is reached without a principal, and no body that is not strict JSON."""
         headers = read_headers(scope)
         if scope["path"] not in PUBLIC_PATHS:
-            self._state.authenticator.authenticate(headers)
+            self._state.identify(scope, headers)
         limits = self._state.snapshot.config.limits
-        body = await read_body(receive, headers, limits.body)
+        body = await read_body(scope, receive, headers, limits.body)
         if body:
             try:
-                _json.check(body, max_depth=limits.depth)
+                _json.read(body, max_depth=limits.depth)
             except _json.JsonError as error:
                 raise UnprocessableRequest(
                     f"the request body is not usable JSON: {error}", code="invalid_json"
@@ -98,8 +103,10 @@ class Edge:
                 "event": "request",
                 "request_id": request_id,
                 "method": scope["method"],
+                "client": self._state.peers.client(scope),
                 "path": getattr(route, "path", "unknown"),
                 "status": status,
+                "config": self._state.snapshot.version,
                 "duration_ms": round(seconds * 1000, 2),
             }
         )

@@ -1,5 +1,7 @@
 """Errors on the wire: status, headers and body in the caller's dialect, without a secret in them."""
 
+import math
+
 from execution_platform import _json
 from execution_platform.dialects.base import Dialect
 from execution_platform.exceptions import (
@@ -8,6 +10,7 @@ from execution_platform.exceptions import (
     ErrorKind,
     ExecutionPlatformError,
     ProviderError,
+    RateLimited,
 )
 from execution_platform.gateway.headers import header_value
 from execution_platform.gateway.http import HeaderList
@@ -15,6 +18,9 @@ from execution_platform.observability.redaction import Redactor
 
 _NATIVE_BUDGET = 429
 """Clients of the native path know only 429 for an exhausted budget."""
+
+_ANTHROPIC_OVERLOADED = 529
+"""`overloaded_error` (https://docs.claude.com/en/api/errors, 2026-11)."""
 
 
 class InternalError(ExecutionPlatformError):
@@ -29,10 +35,24 @@ class InternalError(ExecutionPlatformError):
         return 500
 
 
+class Overloaded(ExecutionPlatformError):
+    """The process is full, or ends: nothing of the request was done. `retry_after` says when to come back."""
+
+    kind = ErrorKind.OVERLOADED
+    code = "overloaded"
+
+
+def ending() -> Overloaded:
+    """What is told to whom the process cannot serve to the end any more."""
+    return Overloaded("the gateway is being stopped: try again", code="shutting_down", retry_after=1)
+
+
 def status_of(error: ExecutionPlatformError, dialect: Dialect) -> int:
     """The downstream status."""
     if isinstance(error, BudgetExceeded) and dialect.name == "native":
         return _NATIVE_BUDGET
+    if isinstance(error, Overloaded) and dialect.name == "anthropic":
+        return _ANTHROPIC_OVERLOADED
     return error.status
 
 
@@ -60,6 +80,9 @@ def error_headers(error: ExecutionPlatformError) -> HeaderList:
     """Headers that belong to the error itself."""
     headers: HeaderList = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+        # Rounded up: who comes back at the second that is told finds room.
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+        if isinstance(error, RateLimited):
+            headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
     headers.append((b"x-ep-error", header_value(error.code)))
     return headers

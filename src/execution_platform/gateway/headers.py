@@ -3,6 +3,8 @@
 import time
 
 from execution_platform.gateway.http import HeaderList
+from execution_platform.gateway.ratelimits import rate_limit_headers
+from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
 from execution_platform.spi.loss import loss_header
 
@@ -25,10 +27,8 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
     ]
     if content_type is not None:
         headers.append((b"content-type", content_type.encode()))
-    target = outcome.target
-    if target is not None:
-        headers.append((b"x-ep-provider", header_value(target.provider)))
-        headers.append((b"x-ep-model", header_value(target.model)))
+    if outcome.target is not None:
+        headers.extend(_target_headers(outcome.target))
     if call.route is not None and call.route.persona is not None:
         headers.append((b"x-ep-persona", header_value(call.route.persona.name)))
     if outcome.losses:
@@ -37,8 +37,23 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
         headers.append((b"x-ep-cost-usd", header_value(f"{outcome.cost.usd:.8f}")))
     if outcome.simulated:
         headers.append((b"x-ep-simulated", b"true"))
-    if outcome.fallback_from is not None:
-        headers.append((b"x-ep-fallback-from", header_value(outcome.fallback_from)))
+    fallback = outcome.fallback
+    if fallback is not None:
+        headers.append((b"x-ep-fallback-from", header_value(str(fallback.target))))
+        headers.append((b"x-ep-fallback-reason", header_value(fallback.reason)))
+    if call.limits:
+        headers.extend(rate_limit_headers(call))
     if call.dialect.name == "anthropic":
         headers.append((b"request-id", call.id.encode()))
+    return headers
+
+
+def _target_headers(target: Target) -> HeaderList:
+    """Who answered, and for which side of an experiment."""
+    headers: HeaderList = [
+        (b"x-ep-provider", header_value(target.provider)),
+        (b"x-ep-model", header_value(target.model)),
+    ]
+    if target.arm is not None:
+        headers.append((b"x-ep-arm", header_value(target.arm)))
     return headers

@@ -11,7 +11,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
+LATE = "ep.late"
+"""Set in the scope of a request whose body has missed its deadline, by the connection it comes on."""
+
 _SINGLE = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"host", b"content-length"})
+
+
+class SlowRequest(InvalidRequest):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+
+    @property
+    def status(self) -> int:
+        """The caller's own delay, so 408 and no gateway time-out."""
+        return 408
 
 
 class ClientGone(Exception):
@@ -33,8 +47,8 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
-    """The whole body. Raises `RequestTooLarge`, `UnsupportedEncoding`, `ClientGone`."""
+async def read_body(scope: Scope, receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """The whole body. Raises `RequestTooLarge`, `UnsupportedEncoding`, `SlowRequest`, `ClientGone`."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding != b"identity":
         raise UnsupportedEncoding(
@@ -43,25 +57,27 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
     length = headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > limit:
         raise _too_large(limit)
+    message = await _next(receive)
+    body: bytes = message.get("body", b"")
+    size = len(body)
+    parts: list[bytes] = []
+    while message.get("more_body", False) and size <= limit:
+        if LATE in scope:
+            raise SlowRequest("the request body did not arrive in time (limits.body_seconds)")
+        parts.append(body)
+        message = await _next(receive)
+        body = message.get("body", b"")
+        size += len(body)
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join([*parts, body]) if parts else body
+
+
+async def _next(receive: Receive) -> Message:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
+    return message
 
 
 def _too_large(limit: int) -> RequestTooLarge:

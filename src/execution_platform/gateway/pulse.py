@@ -2,14 +2,29 @@
 
 import asyncio
 import time
-
-from execution_platform.gateway.http import Send
+from typing import Protocol
 
 HEARTBEAT_SECONDS = 15.0
 
 
+class Beating(Protocol):
+    """A stream that may fall silent."""
+
+    touched: float
+    """`time.monotonic()` of its last write, or of its begin."""
+
+    @property
+    def wants_beat(self) -> bool:
+        """Whether a sign of life may be sent now."""
+        ...
+
+    async def beat(self) -> None:
+        """Send one."""
+        ...
+
+
 class Pulse:
-    """One ticker for all streams: whoever was silent for `HEARTBEAT_SECONDS` gets its dialect's heartbeat.
+    """One ticker for all streams: whoever was silent for `HEARTBEAT_SECONDS` gets a sign of life.
 
     Writes of a stream are whole frames, so a heartbeat between two of them is always legal. A client that does not
     read holds up its own heartbeat and nobody else's.
@@ -17,8 +32,8 @@ class Pulse:
 
     def __init__(self, seconds: float = HEARTBEAT_SECONDS) -> None:
         self._seconds = seconds
-        self._streams: dict[int, tuple[Send, bytes, float]] = {}
-        self._beats: dict[int, asyncio.Task[None]] = {}
+        self._streams: set[Beating] = set()
+        self._beats: dict[Beating, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -33,26 +48,27 @@ class Pulse:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._task = None
 
-    def touch(self, key: int, send: Send, heartbeat: bytes) -> None:
-        """Something was written just now."""
-        self._streams[key] = (send, heartbeat, time.monotonic())
+    def add(self, stream: Beating) -> None:
+        """Watch `stream`."""
+        self._streams.add(stream)
 
-    def forget(self, key: int) -> None:
+    def discard(self, stream: Beating) -> None:
         """The stream is over."""
-        self._streams.pop(key, None)
-        beat = self._beats.pop(key, None)
-        if beat is not None:
-            beat.cancel()
+        self._streams.discard(stream)
+        if self._beats:
+            beat = self._beats.pop(stream, None)
+            if beat is not None:
+                beat.cancel()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._seconds / 5)
             now = time.monotonic()
-            for key, (send, heartbeat, since) in tuple(self._streams.items()):
-                if now - since >= self._seconds and key not in self._beats:
-                    self.touch(key, send, heartbeat)
-                    self._beats[key] = asyncio.create_task(self._beat(key, send, heartbeat))
+            for stream in tuple(self._streams):
+                if now - stream.touched >= self._seconds and stream not in self._beats and stream.wants_beat:
+                    stream.touched = now
+                    self._beats[stream] = asyncio.create_task(self._beat(stream))
 
-    async def _beat(self, key: int, send: Send, heartbeat: bytes) -> None:
-        await send({"type": "http.response.body", "body": heartbeat, "more_body": True})
-        self._beats.pop(key, None)
+    async def _beat(self, stream: Beating) -> None:
+        await stream.beat()
+        self._beats.pop(stream, None)

@@ -1,9 +1,11 @@
 """The access log line and the counters of one request."""
 
+from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.observability.logging import now
 from execution_platform.observability.metrics import Metrics, Route
+from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 
 _OTHER = "other"
@@ -36,9 +38,17 @@ def access_record(
         record["provider"] = outcome.target.provider
         record["model"] = outcome.target.model
         record["passthrough"] = outcome.passthrough
+    arm = call.arm
+    if arm is not None:
+        record["arm"] = arm
     record["attempts"] = outcome.attempts
-    if outcome.failures:
-        record["failed"] = [f"{failure.target}: {failure.error.kind.value}" for failure in outcome.failures]
+    run = outcome.run
+    if run is not None and run.detours:
+        record["failed"] = [f"{detour.target}: {detour.reason}" for detour in run.detours]
+    if len(outcome.tried) > 1:
+        record["tries"] = [f"{attempt.target}: {attempt.why} {attempt.status}" for attempt in outcome.tried]
+    if outcome.continued:
+        record["continued"] = outcome.continued
     _add_numbers(record, call, seconds)
     if outcome.error is not None:
         record["level"] = "warning"
@@ -64,6 +74,14 @@ def _add_numbers(record: dict[str, object], call: Call, seconds: float) -> None:
         record["trace_id"] = call.trace.trace_id
 
 
+def watch_admission(metrics: Metrics, admission: Admission) -> None:
+    """Let a scrape read the gate's own numbers: a request counts them once."""
+    metrics.in_flight.set_function(lambda: admission.in_flight)
+    metrics.allowed.set_function(lambda: admission.allowed)
+    metrics.streams.set_function(lambda: admission.streams)
+    admission.on_refused = tuple(metrics.shed.labels(priority.name.lower()).inc for priority in Priority)
+
+
 def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
     """Add one request to the counters. Names that are not in the configuration count as `other`."""
     outcome = call.outcome
@@ -85,7 +103,75 @@ def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
     if usage is not None:
         children.input_tokens.inc(usage.prompt_tokens)
         children.output_tokens.inc(usage.completion_tokens)
-    for failure in outcome.failures:
-        metrics.attempts_failed.labels(failure.target.provider, failure.error.kind.value).inc()
+    if call.arm is not None:
+        _observe_arm(metrics, call, seconds, failed=outcome.error is not None or status != 200)
+    if outcome.run is not None and (outcome.run.detours or len(outcome.run.tried) > 1):
+        _count_tries(metrics, outcome.run)
     for loss in outcome.losses:
         metrics.losses.labels(loss.severity).inc()
+
+
+def _count_tries(metrics: Metrics, run: Run) -> None:
+    """Retries, failovers, hedges and continuations by the reason that led to them."""
+    reason = ""
+    for attempt in run.tried:
+        provider = attempt.target.provider
+        if attempt.why == "retry":
+            metrics.retries.labels(provider, reason).inc()
+        elif attempt.why == "hedge":
+            metrics.hedges.labels(provider, "won" if attempt is run.winner else "lost").inc()
+        elif attempt.why == "continuation":
+            metrics.continuations.labels(provider).inc()
+        if attempt.error is not None:
+            reason = attempt.error.kind.value
+            metrics.attempts_failed.labels(provider, reason).inc()
+    fallback = run.fallback(run.winner.target) if run.winner is not None else None
+    if fallback is not None:
+        metrics.failovers.labels(fallback.target.provider, fallback.reason).inc()
+
+
+def _observe_arm(metrics: Metrics, call: Call, seconds: float, *, failed: bool) -> None:
+    outcome = call.outcome
+    target = outcome.target or (call.route.targets[0] if call.route is not None else None)
+    if target is None:
+        return
+    children = metrics.arm(target.via or "", target.arm or "")
+    (children.failed if failed else children.ok).inc()
+    children.duration.observe(seconds)
+    if outcome.first_content is not None:
+        children.first_chunk.observe(outcome.first_content - call.started)
+    if outcome.cost is not None:
+        children.cost.inc(float(outcome.cost.usd))
+
+
+def shadow_record(copy: Call, seconds: float) -> dict[str, object]:
+    """A copy as a JSON object. Like the line of a request it holds no content."""
+    record: dict[str, object] = {
+        "ts": now(),
+        "level": "info",
+        "event": "shadow",
+        "request_id": copy.id,
+        "shadow_of": copy.shadow_of,
+        "config": copy.snapshot.version,
+        "duration_ms": round(seconds * 1000, 2),
+    }
+    if copy.route is not None:
+        target = copy.route.targets[0]
+        record["provider"], record["model"] = target.provider, target.model
+    _add_numbers(record, copy, seconds)
+    if copy.outcome.error is not None:
+        record["level"], record["error"] = "warning", copy.outcome.error.code
+    return record
+
+
+def observe_shadow(metrics: Metrics, copy: Call, seconds: float) -> None:
+    """Add one copy to the counters, which are not those of requests."""
+    metrics.shadows.labels("ok" if copy.outcome.error is None else "error").inc()
+    if copy.route is None:
+        return
+    target = copy.route.targets[0]
+    metrics.shadow_seconds.labels(target.provider, target.model).observe(seconds)
+    usage = copy.outcome.usage
+    if usage is not None:
+        metrics.shadow_tokens.labels(target.provider, target.model, "input").inc(usage.prompt_tokens)
+        metrics.shadow_tokens.labels(target.provider, target.model, "output").inc(usage.completion_tokens)

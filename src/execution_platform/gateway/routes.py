@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Dialect
+from execution_platform.gateway.admission import Priority
 from execution_platform.runtime.call import Operation
 
 
@@ -25,6 +26,11 @@ class EndpointSpec:
     summary: str
     streams: bool | None = None
     """Whether the path itself says that the answer streams."""
+
+    @property
+    def priority(self) -> Priority:
+        """Vectors and counts are the work of batches; somebody waits for a chat."""
+        return Priority.CHAT if self.operation == "chat" else Priority.BATCH
 
 
 class Match(NamedTuple):

@@ -14,7 +14,7 @@ from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Peek
 from execution_platform.dialects.take import Taker
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError, UnprocessableRequest
-from execution_platform.gateway.errors import InternalError, error_body, error_headers, status_of
+from execution_platform.gateway.errors import InternalError, ending, error_body, error_headers, status_of
 from execution_platform.gateway.headers import answer_headers, header_value
 from execution_platform.gateway.http import (
     ClientGone,
@@ -22,13 +22,14 @@ from execution_platform.gateway.http import (
     Receive,
     Scope,
     Send,
+    SlowRequest,
     read_body,
     read_headers,
     send_body,
 )
 from execution_platform.gateway.routes import Match, query_value
 from execution_platform.gateway.state import State
-from execution_platform.gateway.streaming import send_stream
+from execution_platform.gateway.streaming import StreamOut
 from execution_platform.observability import correlation
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.auxiliary import count_tokens, embed
@@ -36,6 +37,7 @@ from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.observe import settle
 from execution_platform.runtime.plan import plan
+from execution_platform.runtime.throttle import settle_limits, throttle
 
 _GONE = 499
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
@@ -45,27 +47,46 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
     """Serve one request of an LLM path."""
     started = time.perf_counter()
     call: Call | None = None
+    out: StreamOut | None = None
     status = _GONE
+    admission = state.admission
+    admission.in_flight += 1
     given = dict(scope["headers"]).get(b"x-request-id")
     request_id = correlation.request_id(given)
+    # `_open` reads the same snapshot: nothing is awaited in between. Its providers live until this request is over.
+    generation = state.snapshot.generation
+    generation.enter()
     try:
+        admission.check(match.spec.priority)
         headers = read_headers(scope)
         call = await _open(state, match, scope, headers, receive, request_id)
         call.started = started
         call.books = state.books
-        status = await _answer(state, call, receive, send)
+        if call.peek.stream:
+            out = StreamOut(state, call, send)
+            out.open()
+        status = await _answer(state, call, out, receive, send)
     except ClientGone:
         pass
     except ExecutionPlatformError as error:
-        status = await _refuse(state, match, call, error, send, request_id)
+        status = await _refuse(state, match, call, out, error, send, request_id)
+    except asyncio.CancelledError:
+        if not state.drain.ended:
+            raise
+        status = await _refuse(state, match, call, out, ending(), send, request_id)
     except Exception as error:  # noqa: BLE001 - the ASGI edge: the last resort, in the caller's dialect
         state.log_failure(error, request_id)
         failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
-        status = await _refuse(state, match, call, failure, send, request_id)
+        status = await _refuse(state, match, call, out, failure, send, request_id)
     finally:
+        admission.in_flight -= 1
+        if out is not None:
+            out.close()
         if call is not None:
             state.books.close(call)
+            settle_limits(call)
         state.record(scope, match.spec, call, request_id, status, started)
+        generation.leave()
 
 
 async def _open(
@@ -73,11 +94,11 @@ async def _open(
 ) -> Call:
     """The authenticated call with its body read and checked."""
     snapshot = state.snapshot
-    principal = state.authenticator.authenticate(headers)
-    body = await read_body(receive, headers, snapshot.config.limits.body)
+    principal = state.identify(scope, headers)
+    body = await read_body(scope, receive, headers, snapshot.config.limits.body)
     dialect = match.spec.dialect
     try:
-        _json.check(body, max_depth=snapshot.config.limits.depth)
+        body = _json.read(body, max_depth=snapshot.config.limits.depth)
     except _json.JsonError as error:
         refusal = UnprocessableRequest if dialect.name == "native" else InvalidRequest
         raise refusal(f"the request body is not usable JSON: {error}", code="invalid_json") from None
@@ -102,9 +123,11 @@ async def _open(
         provider=query_value(query, "provider") if dialect.name == "native" else None,
         sse=match.sse,
         trace=correlation.trace(headers.get(b"traceparent")),
+        headers=headers,
         forwarded={name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers},
         deadline=asyncio.get_running_loop().time() + state.deadline_seconds(peek.stream),
         loss_policy=principal.loss_policy or snapshot.config.loss_policy,
+        repeats=headers.get(b"x-stainless-retry-count", b"0") == b"0",
     )
 
 
@@ -113,7 +136,7 @@ def _model_of(body: bytes) -> str | None:
     return Taker(_json.loads(body)).str("model")
 
 
-async def _answer(state: State, call: Call, receive: Receive, send: Send) -> int:
+async def _answer(state: State, call: Call, out: StreamOut | None, receive: Receive, send: Send) -> int:
     """Run the call while watching for the client to leave. Raises `ClientGone` when it does."""
     task = asyncio.current_task()
     gone = False
@@ -129,7 +152,8 @@ async def _answer(state: State, call: Call, receive: Receive, send: Send) -> int
     watcher = asyncio.create_task(watch())
     try:
         answer = await _run(call)
-        await _send(state, call, answer, send)
+        state.shadows.follow(call)
+        await _send(call, out, answer, send)
     except asyncio.CancelledError:
         if not gone:
             raise
@@ -145,26 +169,39 @@ async def _run(call: Call) -> Answer:
     if ARMED:
         await reach("kernel.before_plan")
     plan(call)
+    await throttle(call)
     if call.operation == "chat":
         return await execute(call)
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))
 
 
-async def _send(state: State, call: Call, answer: Answer, send: Send) -> None:
+async def _send(call: Call, out: StreamOut | None, answer: Answer, send: Send) -> None:
     if answer.body is not None:
         settle(call)
-        state.books.close(call)
+        if call.books is not None:
+            call.books.close(call)
         await send_body(send, 200, answer_headers(call, answer.content_type), answer.body)
-    elif answer.stream is not None:
-        await send_stream(state, call, answer, send)
+    elif out is not None:
+        await out.run(answer)
         settle(call)
 
 
 async def _refuse(
-    state: State, match: Match, call: Call | None, error: ExecutionPlatformError, send: Send, request_id: str
+    state: State,
+    match: Match,
+    call: Call | None,
+    out: StreamOut | None,
+    error: ExecutionPlatformError,
+    send: Send,
+    request_id: str,
 ) -> int:
-    """Send an error in the caller's dialect; the status that was sent."""
+    """Send an error in the caller's dialect, as a frame when the head has left; the status that was sent."""
     dialect = match.spec.dialect
+    state.metrics.refused.labels(error.code if error.raised_by == "gateway" else "provider").inc()
+    if call is not None and out is not None and out.begun:
+        call.outcome.error = error
+        await out.fail(error)
+        return 200
     status = status_of(state.snapshot.redactor.error(error), dialect)
     headers: HeaderList = error_headers(error)
     if call is not None:
@@ -173,8 +210,9 @@ async def _refuse(
     else:
         headers.append((b"x-request-id", request_id.encode()))
         headers.append((b"x-ep-config", state.snapshot.version.encode()))
+    if isinstance(error, SlowRequest) or state.drain.ended:
+        headers.append((b"connection", b"close"))
     if isinstance(error, ProviderError) and error.request_id:
         headers.append((b"x-ep-upstream-request-id", header_value(error.request_id)))
-    state.metrics.refused.labels(error.code if error.raised_by == "gateway" else "provider").inc()
     await send_body(send, status, headers, error_body(error, dialect, request_id, state.snapshot.redactor))
     return status

@@ -1,23 +1,25 @@
-"""From settings and files to a snapshot that can serve: the providers built, the personas checked."""
+"""From settings and files to a snapshot that can serve: the providers built, the personas checked, the keys read."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from execution_platform.catalog.prices import PriceBook
-from execution_platform.config.files import load_config
+from execution_platform.config.files import Sources, check_sources, read_sources
 from execution_platform.config.known import known, local_candidates
 from execution_platform.config.problems import ConfigProblems
-from execution_platform.config.resolve import ProviderConfig, Resolved, live_providers, resolve
+from execution_platform.config.resolve import ProviderConfig, Resolved, live_providers, resolve, version_id
 from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
-from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
+from execution_platform.limits.limiter import Limiter
+from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.fleet import Fleet
 from execution_platform.providers.registry import specs
+from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Principal
@@ -25,18 +27,30 @@ from execution_platform.runtime.latency import Latencies
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.runtime.stash import Stash
 
+Overlays = Mapping[str, Mapping[str, object]]
+"""Personas that were switched at run time, in the form of the file, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that has passed every check and is not in service yet."""
+
+    snapshot: Snapshot
+    authenticator: Authenticator
+
 
 class SnapshotBuilder:
     """Builds snapshots for one process. Holds what outlives a snapshot: providers, stash, found servers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limiter: Limiter | None = None) -> None:
         self.settings = settings
+        self._limiter = limiter or Limiter()
         self.fleet = Fleet(settings.environ)
         self._stash = Stash()
         self._latencies = Latencies()
+        self.board = Board()
         self._configured: frozenset[str] = frozenset()
         self._found: dict[str, ProviderConfig] = {}
-        self._overlays: dict[str, Mapping[str, object]] = {}
 
     async def discover(self) -> bool:
         """Look for local servers on their usual ports; whether any was found that is not configured already."""
@@ -58,25 +72,43 @@ class SnapshotBuilder:
             )
         return bool(self._found)
 
-    def with_persona(self, name: str, persona: Mapping[str, object]) -> Snapshot:
-        """A snapshot with a persona changed, which stays changed. Raises `ConfigError`; then all stays as it was."""
-        before = self._overlays
-        self._overlays = {**before, name: persona}
-        try:
-            return self.build()
-        except ConfigError:
-            self._overlays = before
-            raise
-
     def build(self) -> Snapshot:
-        """A snapshot of the configuration as it is now. Raises `ConfigError`; nothing in service changes."""
-        overlays = [{"personas": dict(self._overlays)}] if self._overlays else []
-        raw = load_config(self.settings, overlays=overlays)
-        config = resolve(raw, self.settings, specs())
-        if self._found:
-            config = replace(config, providers={**config.providers, **self._found})
+        """The snapshot of the files as they are now, in service at once. Raises `ConfigError`."""
+        prepared = self.prepare(read_sources(self.settings))
+        self.adopt(prepared)
+        return prepared.snapshot
+
+    def adopt(self, prepared: Prepared) -> None:
+        """Put `prepared` into service: its providers stay, those nobody uses any more go."""
+        config = prepared.snapshot.config
         self._configured = frozenset(name for name, given in config.providers.items() if given.origin == "file")
-        providers = self.fleet.build(config)
+        self.fleet.adopt(prepared.snapshot.generation)
+
+    def prepare(self, sources: Sources, personas: Overlays | None = None) -> Prepared:
+        """A snapshot of `sources` with `personas` on top, checked to the last name, the gateway keys read.
+
+        Nothing in service changes, and it may run in a thread of its own. Raises `ConfigError`.
+        """
+        overlays = [{"personas": dict(personas)}] if personas else []
+        config = self._with_found(resolve(check_sources(sources, overlays), self.settings, specs()))
+        snapshot = self._snapshot(config)
+        return Prepared(snapshot, authenticator_for(self, config))
+
+    def _with_found(self, config: Resolved) -> Resolved:
+        """`config` with the local servers that answered, where the file does not say otherwise."""
+        found = {
+            name: given
+            for name, given in self._found.items()
+            if name not in config.providers or config.providers[name].origin != "file"
+        }
+        if not found:
+            return config
+        config = replace(config, providers={**config.providers, **found})
+        return replace(config, version_id=version_id(config))
+
+    def _snapshot(self, config: Resolved) -> Snapshot:
+        generation = self.fleet.build(config)
+        providers = generation.providers
         usable = live_providers(config, self.settings, local=tuple(self._found))
         live = {name: kind for name, kind in usable.items() if name in providers}
         secrets = self.fleet.secrets_of(config)
@@ -95,7 +127,7 @@ class SnapshotBuilder:
         return Snapshot(
             version=config.version_id,
             config=config,
-            providers=providers,
+            generation=generation,
             routing=routing,
             prices=prices,
             redactor=Redactor(secrets),
@@ -105,6 +137,8 @@ class SnapshotBuilder:
             live=frozenset(live) | frozenset(known().always_available) & providers.keys(),
             stash=self._stash,
             latencies=self._latencies,
+            board=self.board,
+            limits=LimitTable(self._limiter, config.rate_limits),
         )
 
 

@@ -2,22 +2,35 @@
 
 import time
 import traceback
-from collections.abc import Mapping
 
 from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
-from execution_platform.exceptions import ConfigError, UnprocessableRequest
-from execution_platform.gateway.auth import Authenticator
+from execution_platform.exceptions import AuthenticationError, RateLimited
+from execution_platform.gateway.admission import Admission
+from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
+from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
+from execution_platform.gateway.lag import LagSampler
+from execution_platform.gateway.lifecycle import Lifecycle
+from execution_platform.gateway.peers import Peers
+from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
-from execution_platform.gateway.record import access_record, observe
+from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
+from execution_platform.gateway.replicas import SharedBoard
 from execution_platform.gateway.routes import EndpointSpec
-from execution_platform.gateway.snapshots import SnapshotBuilder, authenticator_for
+from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
+from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
+from execution_platform.limits.failures import FailureLimiter
+from execution_platform.limits.limiter import Limiter
 from execution_platform.observability.logging import LineLog
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
-from execution_platform.runtime.call import Call
+from execution_platform.replicas.link import LinkChanged, RedisLink
+from execution_platform.router.limits import upstream_policies
+from execution_platform.runtime.call import Call, Principal
+from execution_platform.runtime.execute import execute
+from execution_platform.runtime.shadow import Shadows
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.tool_bridge import ToolRegistry
 
@@ -30,55 +43,108 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.started = False
+        """Within the life of the server, where there is an event loop."""
         self.log = LineLog()
         self.metrics = Metrics()
         self.pulse = Pulse()
         self.tools = ToolRegistry()
-        self.builder = SnapshotBuilder(settings)
-        self.snapshot: Snapshot = self.builder.build()
-        self.authenticator: Authenticator = authenticator_for(self.builder, self.snapshot.config)
+        self.link = link_for(settings, self._link_changed)
+        self.limiter = Limiter(self.link)
+        self.failures = FailureLimiter()
+        self.builder = SnapshotBuilder(settings, self.limiter)
+        self.probes = Probes(self.metrics, self._tell)
+        self.shadows = Shadows(execute, done=self._record_shadow, dropped=self.metrics.shadows.labels("dropped").inc)
+        self.snapshot: Snapshot
+        self.authenticator: Authenticator
+        self.peers: Peers
+        self.lifecycle = Lifecycle(self.builder, serve=self._serve, tell=self._tell, metrics=self.metrics)
+        self.lifecycle.begin()
+        self.admission = Admission(self.snapshot.config.limits)
+        self.drain = Drain()
+        self.worker = 0
+        """Which of the processes on one address this is."""
+        self.lag = LagSampler(self._note_lag)
+        watch_admission(self.metrics, self.admission)
+        self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
         self.started_at = time.time()
 
     async def start(self) -> None:
-        """Look for local servers, then serve."""
+        """Look for local servers, then serve, and listen to changes of the configuration."""
         self.pulse.start()
         await self.bookkeeping.start()
-        found = await self.builder.discover()
-        if found:
-            self.swap(self.builder.build())
-        self.log.event("started", config=self.snapshot.version, providers=sorted(self.snapshot.providers))
+        self.lag.start()
+        if self.link is not None:
+            self.metrics.ratelimit_degraded.set(1)
+            await self.link.start()
+        await self.limiter.start()
+        if await self.builder.discover():
+            await self.lifecycle.discovered()
+        self.lifecycle.start()
+        self.started = True
+        self.probes.follow(self.snapshot)
+        self.log.event(
+            "started", worker=self.worker, config=self.snapshot.version, providers=sorted(self.snapshot.providers)
+        )
 
     async def stop(self) -> None:
         """Close what is open: local models, connections, the log."""
+        self.started = False
+        self.lag.stop()
+        await self.lifecycle.stop()
+        await self.probes.aclose()
+        await self.shadows.aclose()
         await self.pulse.stop()
+        await self.limiter.stop()
+        if self.shared_board is not None:
+            await self.shared_board.stop()
+        if self.link is not None:
+            await self.link.stop()
         await self.bookkeeping.stop()
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()
 
-    def swap(self, snapshot: Snapshot) -> None:
-        """Serve new requests by `snapshot`; requests under way keep theirs."""
-        self.snapshot = snapshot
-        self.authenticator = authenticator_for(self.builder, snapshot.config)
+    def _serve(self, prepared: Prepared) -> None:
+        """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
+        self.snapshot = prepared.snapshot
+        self.authenticator = prepared.authenticator
+        self.peers = Peers(prepared.snapshot.config.trusted_proxies)
+        prepared.snapshot.board.configure(upstream_policies(prepared.snapshot.config))
+        self.limiter.configured = prepared.snapshot.limits.replicas
+        if self.started:
+            self.probes.follow(prepared.snapshot)
+
+    def _tell(self, name: str, level: str = "info", **fields: object) -> None:
+        self.log.event(name, level, **fields)
+
+    def identify(self, scope: Scope, headers: Headers) -> Principal:
+        """The caller. Raises `AuthenticationError`, `PermissionDenied`, or `RateLimited` for an address that fails too often."""
+        try:
+            return self.authenticator.authenticate(headers)
+        except AuthenticationError:
+            wait = self.failures.note(self.peers.client(scope))
+            if wait:
+                raise RateLimited(
+                    "too many failed authentications from this address", code="too_many_failures", retry_after=wait
+                ) from None
+            raise
+
+    def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
+        self.metrics.redis_up.set(up)
+        self.metrics.ratelimit_degraded.set(not up)
+        self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
         """How long a call may take: `EP_TIMEOUT` for a whole answer, the longer total limit for a stream."""
         return max(self.settings.timeout, _STREAM_SECONDS) if stream else self.settings.timeout
 
-    def switch_persona(self, name: str, persona: Mapping[str, object]) -> None:
-        """Change a persona for all requests from now on. Raises `UnprocessableRequest` and changes nothing when it is not usable."""
-        try:
-            snapshot = self.builder.with_persona(name, persona)
-        except ConfigError as error:
-            raise UnprocessableRequest(error.message, code=error.code) from error
-        self.swap(snapshot)
-        self.log.event("persona_switched", persona=name, config=snapshot.version)
-
     def provider_views(self) -> dict[str, dict[str, object]]:
         """Each provider: whether it can be called, and the reason when not."""
         views: dict[str, dict[str, object]] = {}
+        deployments = deployments_by_provider(self.snapshot)
         for name, given in self.snapshot.config.providers.items():
             provider = self.snapshot.providers.get(name)
             simulated = provider is not None and provider.simulated
@@ -88,14 +154,32 @@ class State:
                 "sdk": provider is not None,
                 "configured": configured,
                 "simulated": simulated,
-                "breaker": "closed",
+                "breaker": worst_breaker(deployments.get(name, ())),
+                "deployments": [deployment_view(view) for view in deployments.get(name, ())],
+                "probe": None if (found := self.probes.finding(name)) is None else found.as_json(),
                 "models": list(given.models),
                 "reason": None if configured else _missing(given),
             }
         return views
 
+    def _note_lag(self, seconds: float) -> None:
+        self.metrics.loop_lag.observe(seconds)
+        self.admission.note_lag(seconds)
+
+    def shared_view(self) -> dict[str, object]:
+        """The shared Redis for health pages; nothing where none is configured. Its loss makes no replica unready."""
+        if self.link is None:
+            return {}
+        view = self.link.view
+        told: dict[str, object] = {"up": view.up, "replicas": view.replicas}
+        if view.error is not None:
+            told["error"] = view.error
+        return {"redis": told, "rate_limits": self.limiter.mode}
+
     def not_ready(self) -> str | None:
         """Why no request can be served; None when some can."""
+        if self.drain.begun:
+            return "the process is being stopped"
         return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
 
     def default_model(self) -> str:
@@ -110,7 +194,17 @@ class State:
         seconds = time.perf_counter() - started
         if call is not None:
             observe(self.metrics, call, status, seconds)
-        self.log.write(access_record(scope, spec, call, request_id, status, seconds))
+        record = access_record(scope, spec, call, request_id, status, seconds)
+        if call is None:
+            record["config"] = self.snapshot.version
+        record["client"] = self.peers.client(scope)
+        self.log.write(record)
+
+    def _record_shadow(self, copy: Call, seconds: float) -> None:
+        """The same for a copy that is over."""
+        self.books.close(copy)
+        observe_shadow(self.metrics, copy, seconds)
+        self.log.write(shadow_record(copy, seconds))
 
     def log_failure(self, error: BaseException, request_id: str) -> None:
         """A failure of our own with its stack, for the operator. Nothing of it goes to the caller."""
@@ -118,6 +212,11 @@ class State:
         told = clean(f"{type(error).__name__}: {error}")
         stack = clean("".join(traceback.format_exception(error)))[-8000:]
         self.log.event("internal_error", "error", request_id=request_id, error=told, stack=stack)
+
+
+def link_for(settings: Settings, changed: LinkChanged) -> RedisLink | None:
+    """The link to the Redis of `EP_REDIS_URL`; None without one. Raises `ConfigError`."""
+    return None if settings.redis_url is None else RedisLink(settings.redis_url.reveal(), changed=changed)
 
 
 def _missing(given: ProviderConfig) -> str:

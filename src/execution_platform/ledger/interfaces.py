@@ -36,6 +36,11 @@ class StorageUnavailable(ExecutionPlatformError):
     kind = ErrorKind.UNAVAILABLE
     code = "storage_unavailable"
 
+    @property
+    def failover(self) -> bool:
+        """Another target needs the same journal."""
+        return False
+
 
 class Account(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who pays for a call. One per request; the same in every event of it."""

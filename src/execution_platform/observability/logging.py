@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from functools import lru_cache
 from queue import Empty, Full, Queue
+from typing import Protocol
 
 from execution_platform import _json
 
@@ -18,6 +19,14 @@ _FLUSH_SECONDS = 0.05
 _MOST_LINES = 10_000
 _MOST_BATCHES = 64
 _STOP = b""
+
+
+class Tell(Protocol):
+    """Writes an event into the log, as `LineLog.event` does."""
+
+    def __call__(self, name: str, level: str = "info", **fields: object) -> None:
+        """Write it."""
+        ...
 
 
 class LineLog:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from execution_platform.observability import semconv
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _OVERHEAD = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
 
@@ -55,6 +56,16 @@ class LedgerMetrics:
         self.refused = gauge("ep_ledger_refused", "Tries refused because the journal could not record them")
 
 
+class ArmMetrics(NamedTuple):
+    """The prepared children of one arm of an experiment."""
+
+    ok: Counter
+    failed: Counter
+    duration: Histogram
+    first_chunk: Histogram
+    cost: Counter
+
+
 class Metrics:
     """All metrics of one gateway, in a registry of their own."""
 
@@ -75,11 +86,107 @@ class Metrics:
         self.attempts_failed = Counter(
             "ep_attempts_failed", "Failed tries by error kind", (semconv.PROVIDER, "kind"), registry=registry
         )
+        self.retries = Counter(
+            "ep_retries",
+            "Further tries at a target by what the try before met",
+            (semconv.PROVIDER, "reason"),
+            registry=registry,
+        )
+        self.failovers = Counter(
+            "ep_failovers",
+            "Requests another target answered, by the first choice and why it did not",
+            (semconv.PROVIDER, "reason"),
+            registry=registry,
+        )
+        self.hedges = Counter(
+            "ep_hedges", "Second targets asked beside the first", (semconv.PROVIDER, "outcome"), registry=registry
+        )
+        self.continuations = Counter(
+            "ep_continuations", "Cut answers that went on at this provider", (semconv.PROVIDER,), registry=registry
+        )
+        self.breaker = Gauge(
+            "ep_breaker_state", "0 closed, 1 half open, 2 open", (semconv.PROVIDER, semconv.MODEL), registry=registry
+        )
+        self.cooling = Gauge(
+            "ep_cooldown_seconds",
+            "Seconds a provider asked to be left alone for, as far as they are left",
+            (semconv.PROVIDER, semconv.MODEL),
+            registry=registry,
+        )
+        self.upstream_in_flight = Gauge(
+            "ep_upstream_in_flight", "Requests under way at a provider", (semconv.PROVIDER,), registry=registry
+        )
         self.losses = Counter("ep_losses", "Things a translation could not carry", ("severity",), registry=registry)
         self.refused = Counter("ep_refused", "Requests refused by the gateway", ("code",), registry=registry)
         self.streams = Gauge("ep_streams_in_flight", "Streams being served", registry=registry)
         self.ledger = LedgerMetrics(registry)
+        self.in_flight = Gauge("ep_requests_in_flight", "Requests being served", registry=registry)
+        self.allowed = Gauge("ep_requests_allowed", "Requests admitted at a time just now", registry=registry)
+        self.shed = Counter(
+            "ep_requests_shed", "Requests refused because the process was full", ("priority",), registry=registry
+        )
+        self.connections = Gauge("ep_connections", "Open client connections", registry=registry)
+        self.connections_refused = Counter(
+            "ep_connections_refused", "Connections over a limit", ("reason",), registry=registry
+        )
+        self.slow_clients = Counter("ep_slow_clients", "Clients that missed a deadline", ("what",), registry=registry)
+        self.redis_up = Gauge("ep_redis_up", "1 while the shared Redis answers; 0 without one", registry=registry)
+        self.ratelimit_degraded = Gauge(
+            "ratelimit_degraded", "1 while each replica takes its share of the rate limits", registry=registry
+        )
+        self.loop_lag = Histogram(
+            "ep_event_loop_lag_seconds", "Delay of the event loop, sampled", buckets=_LAG, registry=registry
+        )
         self.log_dropped = Gauge("ep_log_lines_dropped", "Log lines nobody read in time", registry=registry)
+        arm = ("logical_model", "arm")
+        self._arm_requests = Counter(
+            "ep_arm_requests", "Requests of an experiment", (*arm, "outcome"), registry=registry
+        )
+        self._arm_duration = Histogram(
+            "ep_arm_duration_seconds", "Seconds from request to last byte", arm, buckets=_SECONDS, registry=registry
+        )
+        self._arm_first = Histogram(
+            "ep_arm_first_chunk_seconds",
+            "Seconds from request to first content",
+            arm,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._arm_cost = Counter("ep_arm_cost_usd", "US dollars of priced answers", arm, registry=registry)
+        self._arms: dict[tuple[str, str], ArmMetrics] = {}
+        self.shadows = Counter("ep_shadow_requests", "Copies for shadow targets", ("outcome",), registry=registry)
+        shadow = (semconv.PROVIDER, semconv.MODEL)
+        self.shadow_seconds = Histogram(
+            "ep_shadow_duration_seconds",
+            "Seconds from the sending of a copy to its last byte",
+            shadow,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.shadow_tokens = Counter("ep_shadow_tokens", "Tokens of copies", (*shadow, "type"), registry=registry)
+        self.provider_up = Gauge(
+            "ep_provider_up", "1 if the provider's last probe succeeded", ("provider",), registry=registry
+        )
+        self.model_listed = Gauge(
+            "ep_provider_model_up",
+            "1 if the provider's last probe succeeded and did not leave the model out",
+            ("provider", "model"),
+            registry=registry,
+        )
+        self.probes = Counter("ep_probes", "Probes by what they found", ("provider", "outcome"), registry=registry)
+        self.probe_seconds = Histogram(
+            "ep_probe_seconds", "Seconds a probe took", ("provider",), buckets=_SECONDS, registry=registry
+        )
+        self.config_reload = Counter(
+            "ep_config_reload", "Changes of the configuration by what became of them", ("outcome",), registry=registry
+        )
+        for outcome in ("applied", "unchanged", "refused", "rolled_back"):
+            self.config_reload.labels(outcome)
+        self.config_stale = Gauge(
+            "ep_config_stale",
+            "1 while the files are not what is served: the last reload was refused, or a rollback is in force",
+            registry=registry,
+        )
         self._routes: dict[Route, RouteMetrics] = {}
 
     def route(self, route: Route) -> RouteMetrics:
@@ -94,6 +201,19 @@ class Metrics:
                 self._overhead.labels(*route),
                 self._tokens.labels(*route, "input"),
                 self._tokens.labels(*route, "output"),
+            )
+        return prepared
+
+    def arm(self, logical_model: str, arm: str) -> ArmMetrics:
+        """The children of an arm, prepared on first use."""
+        prepared = self._arms.get((logical_model, arm))
+        if prepared is None:
+            prepared = self._arms[logical_model, arm] = ArmMetrics(
+                self._arm_requests.labels(logical_model, arm, "ok"),
+                self._arm_requests.labels(logical_model, arm, "error"),
+                self._arm_duration.labels(logical_model, arm),
+                self._arm_first.labels(logical_model, arm),
+                self._arm_cost.labels(logical_model, arm),
             )
         return prepared
 

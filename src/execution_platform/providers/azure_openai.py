@@ -32,6 +32,8 @@ class AzureEndpoint:
         headers = self._static.credential_headers()
         if self._api_version is None:
             return Located(f"{self._root}/openai/v1{path}", headers)
+        if path.startswith(specs()["azure_openai"].models_path):
+            return Located(f"{self._root}/openai{path}?api-version={quote(self._api_version, safe='-.')}", headers)
         deployment = quote(self._deployments.get(model, model), safe="")
         version = quote(self._api_version, safe="-.")
         return Located(f"{self._root}/openai/deployments/{deployment}{path}?api-version={version}", headers)

@@ -13,7 +13,6 @@ from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Dialect, Upstream
 from execution_platform.exceptions import (
     ErrorKind,
-    ExecutionPlatformError,
     ProtocolError,
     ProviderError,
     RequirementError,
@@ -30,6 +29,7 @@ from execution_platform.transport.http import HttpCall, HttpTransport, Reply
 from execution_platform.transport.timeouts import Timeouts
 
 _ERROR_BODY = 64 * 1024
+_LISTING = 4 * 1024 * 1024
 _UNARY_BODY = 64 * 1024 * 1024
 _TOLD_HEADERS = ("x-request-id", "request-id", "openai-processing-ms")
 
@@ -39,10 +39,6 @@ class Entry(Protocol):
 
     def depart(self) -> Awaitable[None] | None:
         """Record that the try leaves now; to be awaited if anything is returned. Raises `StorageUnavailable`."""
-        ...
-
-    def failed(self, error: ExecutionPlatformError) -> None:
-        """The try ended without an answer."""
         ...
 
 
@@ -287,6 +283,22 @@ class WireProvider:
         encoded = codec.encode_request(replace(request, model=exchange.model), exchange.profile)
         reply = await self.send(codec.path(exchange.model), encoded.body, exchange, encoded.headers)
         return codec.decode_response(await self.read(reply, exchange))
+
+    async def list_models(self, timeouts: Timeouts, path: str | None = None) -> list[str]:
+        """The provider's listing of its models. With a `path` only whether that answers, and no models.
+
+        Raises the provider's error when it answers with one, or not in time.
+        """
+        located = await self._endpoint.locate(path or self.spec.models_path, "")
+        call = HttpCall("GET", located.url, {**self._headers, **located.headers})
+        reply = await self._transport.send(call, timeouts=timeouts)
+        if not 200 <= reply.status < 300:
+            raise await self._refusal(reply, "")
+        try:
+            data = await reply.read(_LISTING)
+        finally:
+            reply.close()
+        return [] if path is not None else self.dialect.decode_models(data)
 
     async def aclose(self) -> None:
         """Stop what the endpoint started."""

@@ -1,7 +1,13 @@
-"""The running providers of a configuration, and the secrets they use at the moment of use."""
+"""The running providers of a configuration, and the secrets they use at the moment of use.
 
+`build` gives the providers of a configuration as a `Generation` and changes nothing; `adopt` puts one into service. A
+provider whose configuration did not change is the same object in both generations, with its connections and its child
+processes. One that the newer generation does not have is closed when the last call of the older ones has ended.
+"""
+
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from execution_platform.config.resolve import ProviderConfig, Resolved, is_live
 from execution_platform.config.secret import Secret, SecretRef, has_secret, resolve_secret
@@ -15,6 +21,35 @@ _SECRET_SECONDS = 300.0
 """How long a resolved secret is used before its source is read again."""
 
 
+class Generation:
+    """The providers of one snapshot, and how many calls use them."""
+
+    __slots__ = ("_ended", "calls", "configs", "current", "providers")
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        configs: Mapping[str, ProviderConfig],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.providers = providers
+        self.configs = configs
+        self.calls = 0
+        self.current = False
+        """New calls use it."""
+        self._ended = ended
+
+    def enter(self) -> None:
+        """A call begins that may use any of the providers."""
+        self.calls += 1
+
+    def leave(self) -> None:
+        """It has ended."""
+        self.calls -= 1
+        if not self.calls and not self.current:
+            self._ended()
+
+
 class Fleet:
     """Builds providers and keeps those whose configuration did not change. One per process."""
 
@@ -23,7 +58,11 @@ class Fleet:
         self._environ = environ
         self._wiring = Wiring(self.transport, self.secret)
         self._secrets: dict[SecretRef, tuple[Secret, float]] = {}
-        self._running: dict[str, tuple[ProviderConfig, Provider]] = {}
+        self._generations: list[Generation] = []
+        """Those in use, the current one last."""
+        self._unused: dict[int, Provider] = {}
+        """Providers without a call that are not closed yet, by identity."""
+        self._closing: set[asyncio.Task[None]] = set()
 
     def secret(self, reference: SecretRef) -> Secret:
         """The secret behind `reference`, read again every five minutes."""
@@ -33,19 +72,61 @@ class Fleet:
             kept = self._secrets[reference] = (resolve_secret(reference, self._environ), now + _SECRET_SECONDS)
         return kept[0]
 
-    def build(self, config: Resolved) -> dict[str, Provider]:
-        """The providers of `config`. Raises `ConfigError` when one of the file's own cannot be built."""
+    def forget_secrets(self) -> None:
+        """Read every secret again at its next use."""
+        self._secrets.clear()
+
+    def build(self, config: Resolved) -> Generation:
+        """The providers of `config`, none of them in service yet. Raises `ConfigError` when one of the file's own cannot be built."""
         providers: dict[str, Provider] = {}
+        configs: dict[str, ProviderConfig] = {}
         for name, given in config.providers.items():
-            kept = self._running.get(name)
-            if kept is not None and kept[0] == given:
-                providers[name] = kept[1]
-                continue
-            provider = self._one(given, simulate=config.development)
+            provider = self._running(given) or self._one(given, simulate=config.development)
             if provider is not None:
-                providers[name] = provider
-                self._running[name] = (given, provider)
-        return providers
+                providers[name], configs[name] = provider, given
+        return Generation(providers, configs, self._sweep)
+
+    def adopt(self, generation: Generation) -> None:
+        """New calls use `generation` from now on; what only older ones had is closed when their last call has ended."""
+        for older in self._generations:
+            older.current = False
+        generation.current = True
+        self._generations.append(generation)
+        self._sweep()
+
+    def _running(self, given: ProviderConfig) -> Provider | None:
+        """The provider in service with exactly this configuration; one that is only waiting for its last call is not taken."""
+        current = self._generations[-1] if self._generations else None
+        return (
+            current.providers[given.name] if current is not None and current.configs.get(given.name) == given else None
+        )
+
+    def _sweep(self) -> None:
+        """Let go of generations nobody uses, and close the providers no other one has."""
+        ended = [each for each in self._generations if not each.current and not each.calls]
+        if not ended:
+            return
+        self._generations = [each for each in self._generations if each.current or each.calls]
+        used = {id(provider) for each in self._generations for provider in each.providers.values()}
+        for generation in ended:
+            self._unused.update((id(each), each) for each in generation.providers.values() if id(each) not in used)
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._unused:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # Nothing runs yet; `aclose` finds them.
+        task = loop.create_task(self._close(list(self._unused.values())))
+        self._unused.clear()
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, providers: list[Provider]) -> None:
+        for provider in providers:
+            await provider.aclose()
 
     def _one(self, given: ProviderConfig, *, simulate: bool) -> Provider | None:
         """One provider; simulated in development when it has no key; None when one that nobody asked for cannot be built."""
@@ -67,7 +148,9 @@ class Fleet:
 
     async def aclose(self) -> None:
         """Stop every provider and close every connection."""
-        for _, provider in self._running.values():
-            await provider.aclose()
-        self._running.clear()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        left = {id(each): each for generation in self._generations for each in generation.providers.values()}
+        await self._close([*self._unused.values(), *left.values()])
+        self._unused.clear()
+        self._generations.clear()
         await self.transport.aclose()

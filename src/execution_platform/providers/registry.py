@@ -28,6 +28,8 @@ class ProviderSpec:
     dialect: str = "openai_chat"
     base_url: str | None = None
     """Root below which the dialect's paths are; None when only the configuration can know it."""
+    models_path: str = "/models"
+    """Below the base URL; answers with the models that can be had."""
     auth: AuthStyle = "bearer"
     key_env: tuple[str, ...] = ()
     base_url_env: tuple[str, ...] = ()
@@ -68,6 +70,7 @@ _ROWS = (
         kind="anthropic",
         dialect="anthropic",
         base_url="https://api.anthropic.com",
+        models_path="/v1/models?limit=1000",
         auth="x-api-key",
         key_env=("EP_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
         base_url_env=("EP_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL"),
@@ -80,6 +83,7 @@ _ROWS = (
         kind="gemini",
         dialect="gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta",
+        models_path="/models?pageSize=1000",
         auth="x-goog-api-key",
         key_env=("EP_GEMINI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"),
         base_url_env=("EP_GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),

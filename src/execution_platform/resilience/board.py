@@ -11,6 +11,7 @@ from random import Random
 from typing import Literal, NamedTuple, Protocol
 
 from execution_platform.resilience.breaker import Breaker, BreakerState
+from execution_platform.resilience.budget import RetryBudget
 from execution_platform.resilience.bulkhead import Bulkhead
 from execution_platform.resilience.cooldown import Cooldown
 from execution_platform.resilience.quantile import Quantile
@@ -87,6 +88,10 @@ class Deployment:
             return "cooling_down"
         return "breaker_open" if self.breaker.wait(now) else None
 
+    def admit(self, now: float) -> int:
+        """The breaker's permit for one try; 0 when it is not asked now."""
+        return 0 if self.cooldown.until > now else self.breaker.allow(now)
+
     def wait(self, now: float) -> float:
         """Seconds until it may be asked; 0 when it may."""
         return max(self.cooldown.wait(now), self.breaker.wait(now))
@@ -128,6 +133,7 @@ class Board:
     ) -> None:
         self.clock = clock
         self.rng = rng or Random()  # noqa: S311 - load is spread, nothing is kept secret
+        self.retries = RetryBudget(clock)
         self.on_change: ChangeListener | None = None
         """Assigned by who tells other replicas."""
         self._wall = wall

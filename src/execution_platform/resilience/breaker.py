@@ -118,8 +118,15 @@ class Breaker:
         if now - self._passed_at >= _SETTLED:
             self._close()
             return self._permit
+        if self._offered % _EVERY:
+            return 0
         self._offered += 1
-        return self._permit if self._offered % _EVERY == 1 else 0
+        return self._permit
+
+    def turned_away(self) -> None:
+        """A request was not let through: one more of the ten of which one is."""
+        if self._passed:
+            self._offered += 1
 
     def force(self) -> int:
         """A permit in spite of the state, for the try of last resort."""
@@ -142,6 +149,11 @@ class Breaker:
             self._offered = 0
         if self._passed > _ENOUGH:
             self._close()
+
+    def answered(self, permit: int, now: float) -> None:
+        """The try was refused by a deployment that works: the end of an outage, and nothing to count without one."""
+        if self._state != "closed":
+            self.succeed(permit, now)
 
     def fail(self, permit: int, now: float) -> None:
         """The try failed in a way that counts, or its first content was late."""
@@ -179,7 +191,7 @@ class Breaker:
     def _would_pass(self, now: float) -> bool:
         if not self._passed:
             return not self._probing
-        return now - self._passed_at >= _SETTLED or (self._offered + 1) % _EVERY == 1
+        return now - self._passed_at >= _SETTLED or not self._offered % _EVERY
 
     def _enter(self, state: BreakerState) -> None:
         self._state = state

@@ -16,9 +16,13 @@ from execution_platform.exceptions import RouterError
 from execution_platform.providers.base import Exchange, Provider
 from execution_platform.providers.fleet import Fleet
 from execution_platform.providers.registry import specs
-from execution_platform.router.chain import Committed, Failure, commit, first_to_commit
+from execution_platform.resilience.board import Board
+from execution_platform.router.attempt import Attempt
+from execution_platform.router.chain import Committed, Run, commit, first_to_commit
+from execution_platform.router.hedging import hedge_of
+from execution_platform.router.limits import upstream_policies
+from execution_platform.router.patience import first_content
 from execution_platform.router.table import Route, RoutingTable
-from execution_platform.router.target import Target
 from execution_platform.spi.clients import Chat
 from execution_platform.spi.events import Event
 from execution_platform.spi.messages import Message
@@ -43,28 +47,36 @@ class RoutedClient:
         if route.persona is not None:
             request = with_persona(request, route.persona)
 
-        async def attempt(target: Target, last: bool) -> Committed:  # noqa: FBT001 - the loop's own signature
+        async def attempt(tried: Attempt) -> tuple[Attempt, Committed]:
+            target = tried.target
             provider = self._router.provider(target.provider)
             exchange = Exchange(target.model, self._router.table.profile(target))
-            return await commit(provider.stream(request, exchange))
+            committed = await first_content(tried, provider, exchange, commit(provider.stream(request, exchange)))
+            tried.keeps = True
+            tried.discard = committed.aclose
+            return tried, committed
 
-        failures: list[Failure] = []
-        committed = await first_to_commit(route.targets, attempt, most=self._router.max_attempts, failures=failures)
-        for event in committed.held:
-            yield event
-        async for batch in committed.rest:
-            for event in batch:
+        tried, committed = await first_to_commit(route.targets, attempt, self._router.run(route))
+        try:
+            for event in committed.held:
                 yield event
+            async for batch in committed.rest:
+                for event in batch:
+                    yield event
+        finally:
+            tried.leave()
+            await committed.aclose()
 
     async def embed(self, inputs: Sequence[str], model_hint: str | None = None) -> EmbeddingsResponse:
         """One vector for each input, in order. Raises `RequirementError` where the model has no embeddings."""
         route = self._router.route(model_hint or self._name, self._persona)
 
-        async def attempt(target: Target, last: bool) -> EmbeddingsResponse:  # noqa: FBT001 - the loop's own signature
+        async def attempt(tried: Attempt) -> EmbeddingsResponse:
+            target = tried.target
             exchange = Exchange(target.model, self._router.table.profile(target))
             return await self._router.provider(target.provider).embed(EmbeddingsRequest(inputs), exchange)
 
-        return await first_to_commit(route.targets, attempt, most=self._router.max_attempts, failures=[])
+        return await first_to_commit(route.targets, attempt, self._router.run(route, stream=False))
 
 
 def with_persona(request: ChatRequest, persona: PersonaConfig) -> ChatRequest:
@@ -98,11 +110,13 @@ class PersonaRouter:
         raw = load_config(settings, policy_path, overlays=overlays)
         config = resolve(raw, settings, specs())
         self._fleet = Fleet(settings.environ)
-        self._providers = self._fleet.build(config)
+        generation = self._fleet.build(config)
+        self._fleet.adopt(generation)
+        self._providers = generation.providers
         usable = live_providers(config, settings)
         self.table = RoutingTable(config, {name: kind for name, kind in usable.items() if name in self._providers})
         self.config = config
-        self.max_attempts = config.limits.attempts
+        self._board = Board(upstream_policies(config))
 
     @property
     def personas(self) -> tuple[str, ...]:
@@ -119,6 +133,12 @@ class PersonaRouter:
         if provider is None:
             raise RouterError(f"provider {name!r} is not configured")
         return provider
+
+    def run(self, route: Route, *, stream: bool = True) -> Run:
+        """The allowance of one request on `route`."""
+        return Run(
+            self._board, most=self.config.limits.attempts, stream=stream, hedge=hedge_of(route.hedge, stream=stream)
+        )
 
     def select_provider(self, persona: str) -> str:
         """The provider a persona's next request goes to first. Raises `RouterError` for an unknown persona."""

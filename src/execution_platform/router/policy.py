@@ -26,6 +26,14 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """Where copies of requests go, and of how many in a hundred."""
+
+    target: Target
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Targets that stand together at one place of a chain."""
 
@@ -33,6 +41,12 @@ class Group:
     strategy: Strategy = "priority"
     name: str | None = None
     """The logical model the group is, if it is one."""
+    shadow: Shadow | None = None
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether the order differs from request to request."""
+        return self.strategy != "priority" and len(self.targets) > 1
 
 
 def expand(names: Names, chain: Iterable[str]) -> tuple[Group, ...]:
@@ -53,8 +67,17 @@ def group_of(names: Names, model: LogicalModel) -> Group:
     for member in model.targets:
         target = _member_target(names, member.name)
         if isinstance(target, Target):
-            targets.append(Target(target.provider, target.model, member.weight, member.priority))
-    return Group(tuple(targets), model.strategy, model.name)
+            targets.append(
+                Target(target.provider, target.model, member.weight, member.priority, member.arm, model.name)
+            )
+    return Group(tuple(targets), model.strategy, model.name, _shadow_of(names, model))
+
+
+def _shadow_of(names: Names, model: LogicalModel) -> Shadow | None:
+    if model.shadow is None:
+        return None
+    target = _member_target(names, model.shadow.name)
+    return Shadow(target, model.shadow.percent) if isinstance(target, Target) else None
 
 
 def _member_target(names: Names, name: str) -> Target | str:
@@ -69,11 +92,20 @@ def _member_target(names: Names, name: str) -> Target | str:
 def check_models(config: Resolved) -> list[Problem]:
     """Members of logical models that lead nowhere; they are skipped."""
     names = Names(config)
-    return [
-        Problem(f"models.{model.name}.targets.{place}.model", f"{reason}.", "It is skipped.", "warning")
+    members = [
+        (f"models.{model.name}.targets.{place}.model", member.name)
         for model in config.models.values()
         for place, member in enumerate(model.targets)
-        if isinstance(reason := _member_target(names, member.name), str)
+    ]
+    members += [
+        (f"models.{model.name}.shadow.model", model.shadow.name)
+        for model in config.models.values()
+        if model.shadow is not None
+    ]
+    return [
+        Problem(path, f"{reason}.", "It is skipped.", "warning")
+        for path, name in members
+        if isinstance(reason := _member_target(names, name), str)
     ]
 
 

@@ -5,18 +5,19 @@ provider. An explicit target never falls back; personas and logical models use t
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from execution_platform.catalog.profiles import ProfileTable
 from execution_platform.config.known import choose_default
 from execution_platform.config.problems import Problem
-from execution_platform.config.values import PersonaConfig, Resolved, Strategy
+from execution_platform.config.values import Hedge, LogicalModel, PersonaConfig, Resolved, Strategy
 from execution_platform.exceptions import RouterError
-from execution_platform.router.names import NamedLogical, NamedPersona, NamedTarget, Names, split
+from execution_platform.router.names import PERSONA, NamedLogical, NamedPersona, NamedTarget, Names, split
 from execution_platform.router.policy import (
     Candidate,
     Group,
+    Shadow,
     check_models,
     check_personas,
     expand,
@@ -25,7 +26,15 @@ from execution_platform.router.policy import (
     refusal,
 )
 from execution_platform.router.requirements import NOTHING, Requires, joined
-from execution_platform.router.selection import Latency, PriceOf, order, unknown_latency, unknown_price
+from execution_platform.router.selection import (
+    Conversation,
+    Latency,
+    PriceOf,
+    no_conversation,
+    order,
+    unknown_latency,
+    unknown_price,
+)
 from execution_platform.router.target import Target
 from execution_platform.spi.profile import ModelProfile
 
@@ -41,6 +50,12 @@ class Route:
     requested: str = ""
     explicit: bool = False
     """The request named the provider, so there is no fallback."""
+    hedge: Hedge = False
+    """Whether, or after how many seconds, a second target is asked as well."""
+    continue_on_cut: bool = False
+    """Plain text that was cut goes on from the next target."""
+    shadow: Shadow | None = None
+    """Where a copy of the request may go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,12 @@ class Decision:
     requested: str = ""
     explicit: bool = False
     strategy: Strategy = "priority"
+    shadow: Shadow | None = None
+
+    @property
+    def arm(self) -> str | None:
+        """The side of an experiment the request is on."""
+        return next((candidate.target.arm for candidate in self.candidates if candidate.kept), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,11 @@ class _Way:
     explicit: bool = False
     fixed: tuple[Target, ...] | None = None
     """The targets where neither the request nor chance can change them."""
+    hedge: Hedge = False
+    continue_on_cut: bool = False
+    able: tuple[Group, ...] | None = None
+    """The groups with the targets that meet the persona's requirements, where only their order is left to find."""
+    shadow: Shadow | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -73,6 +99,10 @@ class _Way:
             if len(group.targets) > 1:
                 return group.strategy
         return "priority"
+
+    def route(self, targets: tuple[Target, ...], requested: str) -> Route:
+        """The route over `targets`."""
+        return Route(targets, self.persona, requested, self.explicit, self.hedge, self.continue_on_cut, self.shadow)
 
 
 class RoutingTable:
@@ -104,8 +134,10 @@ class RoutingTable:
         """Models of usable providers, each under its provider's name."""
         self._personas = {name: self._persona_way(persona) for name, persona in config.personas.items()}
         self._logical = {
-            name: self._way((group_of(self._names, model),), f"model {name}") for name, model in config.models.items()
+            name: self._way((group_of(self._names, model),), f"model {name}", chain=model)
+            for name, model in config.models.items()
         }
+        self._prepared = self._prepare()
 
     def profile(self, target: Target) -> ModelProfile:
         """The facts of the target's model, merged once and kept."""
@@ -115,31 +147,69 @@ class RoutingTable:
         """The model used where only the provider is named."""
         return self._config.default_model(provider)
 
-    def route(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> Route:
+    def _prepare(self) -> dict[tuple[str | None, str | None], Route]:
+        """The routes of the names of this configuration that are the same for every request, by model and persona."""
+        routes: dict[tuple[str | None, str | None], Route] = {}
+        for name in (*self._config.personas, *self._config.persona_aliases):
+            way = self._personas[self._names.persona(name)]
+            if way.fixed:
+                spelled = f"{PERSONA}/{name}"
+                routes[spelled, None] = routes[None, name] = way.route(way.fixed, spelled)
+        for name, way in self._logical.items():
+            if way.fixed:
+                routes[name, None] = way.route(way.fixed, name)
+        for target in self.listed:
+            meaning = self._names.look_up(str(target))
+            if isinstance(meaning, NamedTarget) and meaning.target == target:
+                routes[str(target), None] = Route((meaning.target,), None, str(target), explicit=True)
+        return routes
+
+    def route(
+        self,
+        name: str | None,
+        persona: str | None = None,
+        requires: Requires = NOTHING,
+        conversation: Conversation = no_conversation,
+    ) -> Route:
         """The targets for a request that names a model, a persona, both or nothing.
 
         Raises `RouterError` for a name that leads nowhere, `RequirementError` when the explicit target lacks
         something, `NotConfigured` when no target of a chain is left.
         """
-        if name and not persona and not requires:
-            meaning = self._names.look_up(name) if name != _AUTO else None
-            if isinstance(meaning, NamedTarget):
-                return Route((meaning.target,), None, name, explicit=True)
+        if not requires:
+            prepared = self._prepared.get((name, persona))
+            if prepared is not None:
+                return prepared
+            if name and not persona and name != _AUTO:
+                meaning = self._names.look_up(name)
+                if isinstance(meaning, NamedTarget):
+                    return Route((meaning.target,), None, name, explicit=True)
         way = self._find(name, persona)
-        requested = name or (f"persona/{persona}" if persona else self.default_provider)
-        if way.fixed and not requires:
-            return Route(way.fixed, way.persona, requested, way.explicit)
-        judged = self._judge(way, requires)
+        requested = name or (f"{PERSONA}/{persona}" if persona else self.default_provider)
+        if not requires:
+            if way.fixed:
+                return way.route(way.fixed, requested)
+            if way.able:
+                ordered = (target for group in way.able for target in self._order(group, conversation))
+                return way.route(tuple(dict.fromkeys(ordered)), requested)
+        judged = self._judge(way, requires, conversation)
         kept = tuple(candidate.target for candidate in judged if candidate.kept)
         if not kept:
             raise refusal(judged, explicit=way.explicit, wanted=way.wanted)
-        return Route(kept, way.persona, requested, way.explicit)
+        return replace(way.route(kept, requested), shadow=self._shadow(way, requires))
 
-    def explain(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> Decision:
+    def explain(
+        self,
+        name: str | None,
+        persona: str | None = None,
+        requires: Requires = NOTHING,
+        conversation: Conversation = no_conversation,
+    ) -> Decision:
         """The same decision with every candidate and its reason. Raises `RouterError` for unknown names only."""
         way = self._find(name, persona)
-        requested = name or (f"persona/{persona}" if persona else self.default_provider)
-        return Decision(tuple(self._judge(way, requires)), way.persona, requested, way.explicit, way.strategy)
+        requested = name or (f"{PERSONA}/{persona}" if persona else self.default_provider)
+        candidates = tuple(self._judge(way, requires, conversation))
+        return Decision(candidates, way.persona, requested, way.explicit, way.strategy, self._shadow(way, requires))
 
     def candidates(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> list[Candidate]:
         """The targets considered, in order, kept or dropped."""
@@ -185,25 +255,54 @@ class RoutingTable:
                 continue  # Reported by `check_personas` when the snapshot was built.
         if not persona.chain:
             return _Way((), f"persona {persona.name}", persona)
-        return self._way(tuple(groups), f"persona {persona.name}", persona)
+        return self._way(tuple(groups), f"persona {persona.name}", persona, chain=persona)
 
-    def _way(self, groups: tuple[Group, ...], wanted: str, persona: PersonaConfig | None = None) -> _Way:
-        """The way, with its targets fixed where no strategy has to choose at each request."""
-        way = _Way(groups, wanted, persona)
-        if any(group.strategy != "priority" and len(group.targets) > 1 for group in groups):
-            return way
+    def _way(
+        self,
+        groups: tuple[Group, ...],
+        wanted: str,
+        persona: PersonaConfig | None = None,
+        *,
+        chain: PersonaConfig | LogicalModel,
+    ) -> _Way:
+        """The way, with its targets fixed where no strategy has to choose at each request, else with those it chooses from."""
+        goes_on = self._config.continue_on_cut if chain.continue_on_cut is None else chain.continue_on_cut
+        shadow = next((group.shadow for group in groups if group.shadow is not None), None)
+        way = _Way(groups, wanted, persona, hedge=chain.hedge, continue_on_cut=goes_on, shadow=shadow)
+        way = replace(way, shadow=self._shadow(way, NOTHING))
+        kept = {candidate.target for candidate in self._judge(way, NOTHING) if candidate.kept}
+        if any(group.has_choice for group in groups):
+            able = (replace(group, targets=tuple(each for each in group.targets if each in kept)) for group in groups)
+            return replace(way, able=tuple(group for group in able if group.targets))
         fixed = tuple(candidate.target for candidate in self._judge(way, NOTHING) if candidate.kept)
-        return _Way(groups, wanted, persona, fixed=fixed or None)
+        return replace(way, fixed=fixed or None)
 
-    def _judge(self, way: _Way, requires: Requires) -> list[Candidate]:
-        needed = joined(way.persona.requires, requires) if way.persona is not None else requires
+    def _shadow(self, way: _Way, requires: Requires) -> Shadow | None:
+        """The way's shadow, if it may see the request: what a persona requires (a region, say) holds for copies too."""
+        if way.shadow is None:
+            return None
+        needed = self._needed(way, requires)
+        (candidate,) = judge((way.shadow.target,), needed, self.profile, self._live)
+        return way.shadow if candidate.kept else None
+
+    def _needed(self, way: _Way, requires: Requires) -> Requires:
+        return joined(way.persona.requires, requires) if way.persona is not None else requires
+
+    def _order(self, group: Group, conversation: Conversation) -> tuple[Target, ...]:
+        return order(
+            group.targets,
+            group.strategy,
+            rng=self._rng,
+            latency=self._latency,
+            price=self._price,
+            conversation=conversation,
+        )
+
+    def _judge(self, way: _Way, requires: Requires, conversation: Conversation = no_conversation) -> list[Candidate]:
+        needed = self._needed(way, requires)
         if way.persona is not None and not way.persona.chain and not way.groups:
             return judge((self._default_target(),), needed, self.profile, self._live)
-        targets: list[Target] = []
-        for group in way.groups:
-            targets.extend(
-                order(group.targets, group.strategy, rng=self._rng, latency=self._latency, price=self._price)
-            )
+        targets = [target for group in way.groups for target in self._order(group, conversation)]
         # An explicit target that lacks only its key says so itself, with the name of the variable to set.
         return judge(targets, needed, self.profile, None if way.explicit else self._live)
 

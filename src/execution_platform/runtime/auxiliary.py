@@ -3,16 +3,18 @@
 from collections.abc import Awaitable, Callable
 
 from execution_platform.exceptions import InvalidRequest, RequirementError
+from execution_platform.router.attempt import Attempt
 from execution_platform.router.chain import first_to_commit
+from execution_platform.router.patience import whole_answer
 from execution_platform.router.persona import with_persona
-from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
-from execution_platform.runtime.execute import entered, exchange_for
+from execution_platform.runtime.exchange import departing, run_for
+from execution_platform.runtime.throttle import throttle_target
 
 _JSON = "application/json"
-Attempt = Callable[[Target, bool], Awaitable[Answer]]
+Try = Callable[[Attempt], Awaitable[Answer]]
 
 
 async def embed(call: Call) -> Answer:
@@ -22,14 +24,13 @@ async def embed(call: Call) -> Answer:
         raise InvalidRequest(f"the {call.dialect.name} dialect has no embeddings")
     request = codec.decode_request(call.body, model=call.path_model)
 
-    async def attempt(target: Target, last: bool) -> Answer:  # noqa: FBT001 - the loop's own signature
-        provider = call.snapshot.provider(target.provider)
-        exchange = exchange_for(call, target, provider)
-        with entered(exchange):
-            response = await provider.embed(request, exchange)
-        call.outcome.target = target
-        call.outcome.metered.usage = response.usage
-        call.outcome.metered.finished = True
+    async def attempt(tried: Attempt) -> Answer:
+        provider = call.snapshot.provider(tried.target.provider)
+        await throttle_target(call, tried)
+        exchange = await departing(call, tried, provider)
+        response = await whole_answer(provider, exchange, provider.embed(request, exchange))
+        tried.metered.usage = response.usage
+        tried.metered.finished = True
         return Answer(_JSON, body=codec.encode_response(response, request))
 
     return await _over_chain(call, attempt)
@@ -44,20 +45,21 @@ async def count_tokens(call: Call) -> Answer:
     if call.route is not None and call.route.persona is not None:
         request = with_persona(request, call.route.persona)
 
-    async def attempt(target: Target, last: bool) -> Answer:  # noqa: FBT001 - the loop's own signature
-        provider = call.snapshot.provider(target.provider)
-        exchange = exchange_for(call, target, provider)
-        with entered(exchange):
-            counted = await provider.count(request, exchange)
-        call.outcome.target = target
+    async def attempt(tried: Attempt) -> Answer:
+        provider = call.snapshot.provider(tried.target.provider)
+        exchange = await departing(call, tried, provider)
+        counted = await whole_answer(provider, exchange, provider.count(request, exchange))
         call.outcome.estimated = counted is None
-        call.outcome.metered.finished = True
+        tried.metered.finished = True
         return Answer(_JSON, body=codec.encode_response(estimate_tokens(request) if counted is None else counted))
 
     return await _over_chain(call, attempt)
 
 
-async def _over_chain(call: Call, attempt: Attempt) -> Answer:
+async def _over_chain(call: Call, attempt: Try) -> Answer:
     targets = call.route.targets if call.route is not None else ()
-    failures = call.outcome.failures
-    return await first_to_commit(targets, attempt, most=call.snapshot.max_attempts, failures=failures)
+    run = call.outcome.run = run_for(call, stream=False, hedge=False)
+    answer = await first_to_commit(targets, attempt, run)
+    if run.winner is not None:
+        call.outcome.adopt(run.winner)
+    return answer

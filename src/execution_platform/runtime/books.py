@@ -16,7 +16,7 @@ bytes only counts.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from decimal import Decimal
 
 from execution_platform.catalog.prices import Price
@@ -34,6 +34,7 @@ from execution_platform.ledger.interfaces import (
     now,
 )
 from execution_platform.ledger.money import NANOS, to_nanos
+from execution_platform.router.attempt import Attempt
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
@@ -50,6 +51,8 @@ _LARGEST = 2**62
 _UNKNOWN = -1
 _FREE = frozenset({"count"})
 """Operations no vendor charges for."""
+_OVER = frozenset({"failed", "cut", "hedge_loser"})
+"""States of a try that another one follows."""
 _MAYBE_WORKED_ON = frozenset(
     {ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.PROTOCOL, ErrorKind.CANCELLED, ErrorKind.UNKNOWN}
 )
@@ -59,22 +62,21 @@ _MAYBE_WORKED_ON = frozenset(
 class Try:
     """One exchange with a provider on its way through the books."""
 
-    __slots__ = ("arm", "books", "call", "departed", "error", "id", "number", "settled", "status", "target", "used")
+    __slots__ = ("attempt", "books", "call", "departed", "id", "number", "settled")
 
-    def __init__(self, books: "Books", call: Call, target: Target, number: int, arm: str) -> None:
+    def __init__(self, books: "Books", call: Call, attempt: Attempt, number: int) -> None:
         self.books = books
         self.call = call
-        self.target = target
+        self.attempt = attempt
         self.number = number
-        self.arm = arm
         self.id = ""
         self.departed = False
         self.settled = False
-        self.error: ExecutionPlatformError | None = None
-        self.status: EventStatus | None = None
-        """Set by whoever knows better than the outcome of the call: `hedge_loser`, `shadow`."""
-        self.used: Metered | None = None
-        """What this try reported, where that is not the call's own outcome."""
+
+    @property
+    def target(self) -> Target:
+        """Where it goes."""
+        return self.attempt.target
 
     def depart(self) -> Awaitable[None] | None:
         """Record the dispatch; to be awaited if anything is returned. Raises `StorageUnavailable`."""
@@ -86,10 +88,6 @@ class Try:
         self.departed = True
         return ledger.durable() if ledger.waits else None
 
-    def failed(self, error: ExecutionPlatformError) -> None:
-        """The try ended before its commit point."""
-        self.error = error
-
 
 class Books:
     """What the kernel tells the ledger. One per process."""
@@ -100,28 +98,29 @@ class Books:
         self._rates: dict[tuple[str, str], tuple[Price | None, int, int]] = {}
         self._ticker: asyncio.Task[None] | None = None
 
-    def begin(self, call: Call, target: Target, arm: str = "") -> Try:
-        """The next try of `call`. Tries before it that have failed are settled."""
+    def begin(self, call: Call, attempt: Attempt) -> Try:
+        """The next try of `call`. Tries before it that are over are settled: they are not the final one."""
         tries = call.outcome.tries
         for earlier in tries:
-            if earlier.error is not None and not earlier.settled:
+            if earlier.departed and not earlier.settled and earlier.attempt.status in _OVER:
                 self._settle(earlier, final=False)
-        made = Try(self, call, target, len(tries) + 1, arm)
+        made = Try(self, call, attempt, len(tries) + 1)
         tries.append(made)
         return made
 
     def answered(self, call: Call) -> None:
-        """The last try of `call` has answered in full, and said what it used; it is settled now, and not when all is sent."""
-        one = call.outcome.tries[-1]
-        if not one.settled and one.error is None and call.outcome.metered.usage is not None:
+        """`call` has its answer in full, and what that used: it is settled now, and not when all of it is sent."""
+        metered = call.outcome.metered
+        one = next((each for each in call.outcome.tries if each.attempt.metered is metered), None)
+        if one is not None and one.departed and not one.settled and metered.usage is not None:
             self._settle(one, final=True)
 
     def close(self, call: Call) -> None:
-        """The call is over, in whatever way: settle what is not settled yet. The last try is the final one."""
+        """The call is over, in whatever way: settle what is not settled yet, one of its tries as the final one."""
         tries = call.outcome.tries
         if not tries:
             return
-        last = next((each for each in reversed(tries) if each.departed and each.status is None), None)
+        last = _final(call, tries)
         for each in tries:
             if each.departed and not each.settled:
                 self._settle(each, final=each is last)
@@ -140,7 +139,7 @@ class Books:
             target.provider,
             target.model,
             one.number,
-            one.arm,
+            "shadow" if call.shadow_of is not None else one.target.arm or "",
             0,
             0,
             len(call.body) // _BYTES_A_TOKEN,
@@ -164,30 +163,30 @@ class Books:
     def _settle(self, one: Try, *, final: bool) -> None:
         one.settled = True
         self._running.pop(one.id, None)
-        call = one.call
-        metered = one.used if one.used is not None else call.outcome.metered
-        answered = one.error is None and (metered.finished or metered.committed)
-        status = one.status or _status(one, metered, final=final)
+        call, attempt = one.call, one.attempt
+        metered, error = attempt.metered, attempt.error
         if call.operation in _FREE:
             counts, nanos, confidence = Counts(), 0, "metered"
-        elif answered and metered.finished and metered.usage is not None:
+        elif metered.finished and metered.usage is not None:
             counts, nanos, confidence = self._reported(one, metered.usage)
-        elif answered:
+        elif metered.finished or metered.committed:
             counts, nanos, confidence = self._counted(one, metered)
         else:
             counts, nanos, confidence = self._unanswered(one)
-        error = one.error if one.error is not None else call.outcome.error
-        code = error.code if error is not None and status != "ok" else None
+        status = _status(one, final=final)
+        error = error if error is not None else call.outcome.error
+        code = error.code if error is not None and status not in {"ok", "aborted"} else None
         self.ledger.settle(Settlement(one.id, status, nanos, confidence, final, counts, code, now()))
 
     def _reported(self, one: Try, usage: Usage) -> tuple[Counts, int, Confidence]:
         """The provider's own numbers, at the price of the moment."""
-        call = one.call
-        cost = call.outcome.cost if one.used is None else None
+        outcome = one.call.outcome
+        is_answer = one.attempt.metered is outcome.metered
+        cost = outcome.cost if is_answer else None
         if cost is None:
-            cost = call.snapshot.cost(one.target, usage)
-            if one.used is None:
-                call.outcome.cost = cost
+            cost = one.call.snapshot.cost(one.target, usage)
+            if is_answer:
+                outcome.cost = cost
         if cost is None:
             return counts_of(usage), 0, "unpriced"
         return counts_of(usage), _whole(to_nanos(cost.usd)), cost.confidence
@@ -209,7 +208,7 @@ class Books:
 
     def _unanswered(self, one: Try) -> tuple[Counts, int, Confidence]:
         """A try without an answer: free when the provider refused it or never got it."""
-        error = one.error
+        error = one.attempt.error
         if isinstance(error, ProviderError):
             refused = error.upstream_status is not None and error.upstream_status >= 400
             if error.never_sent or refused or error.kind not in _MAYBE_WORKED_ON:
@@ -254,7 +253,7 @@ class Books:
     def check(self, running: "_Running") -> None:
         """Write a checkpoint for an answer that has grown enough, or for long enough."""
         one = running.one
-        metered = one.used if one.used is not None else one.call.outcome.metered
+        metered = one.attempt.metered
         if metered.deltas == running.deltas:
             return
         grown = metered.deltas - running.deltas
@@ -277,10 +276,26 @@ class _Running:
         self.ticks = 0
 
 
-def _status(one: Try, metered: Metered, *, final: bool) -> EventStatus:
-    if one.error is not None:
+def _final(call: Call, tries: Sequence[Try]) -> Try | None:
+    """The try that ends the call: the one that answered, else the last that was not given up for another."""
+    run = call.outcome.run
+    winner = None if run is None else run.winner
+    departed = [each for each in tries if each.departed]
+    if any(each.settled and each.attempt is winner for each in departed):
+        return None  # settled when its answer was complete
+    found = next((each for each in departed if each.attempt is winner), None)
+    return found or next((each for each in reversed(departed) if each.attempt.status != "hedge_loser"), None)
+
+
+def _status(one: Try, *, final: bool) -> EventStatus:
+    attempt = one.attempt
+    if one.call.shadow_of is not None:
+        return "shadow"
+    if attempt.status in {"hedge_loser", "cut"}:
+        return "hedge_loser" if attempt.status == "hedge_loser" else "cut"
+    if attempt.status == "failed":
         return "failed" if final else "retried"
-    if metered.finished:
+    if attempt.metered.finished:
         return "ok"
     return "cut" if one.call.outcome.error is not None else "aborted"
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from execution_platform.dialects.base import Dialect, Metered, Peek
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.ledger.interfaces import Account
+from execution_platform.limits.limiter import Admission, Limit
 from execution_platform.observability.correlation import Trace
-from execution_platform.router.chain import Failure
+from execution_platform.router.attempt import Attempt, Detour
+from execution_platform.router.chain import Run
 from execution_platform.router.table import Route
 from execution_platform.router.target import Target
+from execution_platform.runtime.conversation import conversation_key
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.spi.loss import Loss, LossPolicy
 from execution_platform.spi.request import ChatRequest
@@ -39,14 +42,18 @@ class Principal:
 class Outcome:
     """The result for the books, filled while the answer passes."""
 
+    run: Run | None = None
+    """Every try of the call and every target that was passed over, for the books."""
     target: Target | None = None
+    """Who gives the answer."""
     passthrough: bool = False
     simulated: bool = False
     estimated: bool = False
     """The numbers are our estimate, not the provider's."""
     metered: Metered = field(default_factory=Metered)
     losses: list[Loss] = field(default_factory=list[Loss])
-    failures: list[Failure] = field(default_factory=list[Failure])
+    continued: int = 0
+    """How often the answer went on from another target after a cut."""
     tries: list["Try"] = field(default_factory=list["Try"])
     """Exchanges with providers, as the books have them."""
     account: Account | None = None
@@ -54,8 +61,6 @@ class Outcome:
     error: ExecutionPlatformError | None = None
     first_content: float | None = None
     """`time.perf_counter()` at the first real content."""
-    upstream_seconds: float = 0.0
-    """Time spent waiting for the upstream before the commit point."""
     cost: Cost | None = None
     told: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -65,14 +70,36 @@ class Outcome:
         return self.metered.usage
 
     @property
-    def attempts(self) -> int:
-        """Targets tried."""
-        return len(self.failures) + (1 if self.target is not None else 0)
+    def tried(self) -> list[Attempt]:
+        """Every try, in the order in which they began."""
+        return [] if self.run is None else self.run.tried
 
     @property
-    def fallback_from(self) -> str | None:
-        """The first target that failed, when another one answered."""
-        return str(self.failures[0].target) if self.failures and self.target is not None else None
+    def attempts(self) -> int:
+        """How many tries were made."""
+        return len(self.tried)
+
+    @property
+    def upstream_seconds(self) -> float:
+        """Time spent with upstreams, and waiting to ask them again, before the commit point."""
+        tried = self.tried
+        if not tried:
+            return 0.0
+        return max(one.started + one.seconds for one in tried if one.why != "continuation") - tried[0].started
+
+    @property
+    def fallback(self) -> Detour | None:
+        """The first target that did not give the answer, and why, when another one did."""
+        return None if self.run is None or self.target is None else self.run.fallback(self.target)
+
+    def adopt(self, attempt: Attempt) -> None:
+        """Let this try be the one that answers."""
+        self.target = attempt.target
+        self.passthrough = attempt.passthrough
+        self.simulated = attempt.simulated
+        self.metered = attempt.metered
+        self.losses = attempt.losses
+        self.told = attempt.told
 
 
 @dataclass(slots=True)
@@ -98,10 +125,38 @@ class Call:
     """Client headers a provider of the same dialect may get."""
     deadline: float | None = None
     loss_policy: LossPolicy = "default"
+    repeats: bool = True
+    """Whether a target may be asked again; False when the client repeats its requests by itself."""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes], repr=False)
+    """The client's own headers; a gateway key is among them."""
+    shadow_of: str | None = None
+    """The id of the request this is a copy of, whose answer nobody sees; None for a request of a caller."""
     route: Route | None = None
     decoded: ChatRequest | None = None
     """The request as the caller wrote it, once somebody needed it."""
     request: ChatRequest | None = None
     """The request as it goes to the targets."""
+    limits: tuple[Limit, ...] = ()
+    """The rate limits of the caller."""
+    admission: Admission | None = None
+    """What the call holds of them."""
+    target_admissions: list[tuple[Attempt, Admission]] = field(default_factory=list[tuple[Attempt, Admission]])
+    """What it holds of the limits of the targets that were tried."""
     outcome: Outcome = field(default_factory=Outcome)
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def stream_type(self) -> str:
+        """What a streamed answer is called: Gemini's JSON array is no event stream."""
+        return self.dialect.stream_type if self.sse else "application/json"
+
+    def conversation(self, derived: bool) -> bytes | None:  # noqa: FBT001 - the signature of `Conversation`
+        """The key of the conversation: the one the caller gave, else, if `derived`, one of its first words."""
+        return conversation_key(self.headers, self.body, self.principal.tenant, derived=derived)
+
+    @property
+    def arm(self) -> str | None:
+        """The side of an experiment that answered, or else that would have been asked first."""
+        if self.outcome.target is not None:
+            return self.outcome.target.arm
+        return self.route.targets[0].arm if self.route is not None else None

@@ -6,6 +6,7 @@ from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.providers.base import WireProvider
 from execution_platform.router.persona import with_persona
 from execution_platform.router.requirements import needs_of, normalise
+from execution_platform.router.selection import Conversation, no_conversation
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Principal
 from execution_platform.runtime.estimate import estimate_tokens
@@ -19,20 +20,29 @@ _ANSWER = 1024
 """Output tokens assumed for the forecast when the request sets no limit."""
 
 
-def explain(snapshot: Snapshot, request: ChatRequest, *, principal: Principal = EVERYTHING) -> dict[str, object]:
+def explain(
+    snapshot: Snapshot,
+    request: ChatRequest,
+    *,
+    principal: Principal = EVERYTHING,
+    conversation: Conversation = no_conversation,
+) -> dict[str, object]:
     """The decision for `request` of `principal` as a JSON object; the request's own `persona` and `requires` count.
+
+    Without a key of its `conversation` an order that hangs on it is one of those that chance may give.
 
     Raises `RouterError` for names that lead nowhere, `InvalidRequest` for an unknown capability and `PermissionDenied` for
     a persona the key may not use.
     """
     name, persona, requires = request.model, request.persona, normalise(request.requires)
-    decision = snapshot.routing.explain(name, persona, requires)
+    decision = snapshot.routing.explain(name, persona, requires, conversation)
     needs = needs_of(content_needs(request))
     if needs and not decision.explicit and sum(candidate.kept for candidate in decision.candidates) > 1:
-        decision = snapshot.routing.explain(name, persona, {**needs, **requires})
+        decision = snapshot.routing.explain(name, persona, {**needs, **requires}, conversation)
     if decision.persona is not None:
         request = with_persona(request, decision.persona)
     refused = authorise(principal, decision, [candidate.target for candidate in decision.candidates])
+    shadow = decision.shadow
     candidates: list[dict[str, object]] = []
     order = 0
     for candidate in decision.candidates:
@@ -43,6 +53,8 @@ def explain(snapshot: Snapshot, request: ChatRequest, *, principal: Principal = 
             "kept": kept,
             "reason": candidate.reason if candidate.target not in refused else "this key may not use it",
         }
+        if candidate.target.arm is not None:
+            row["arm"] = candidate.target.arm
         if kept:
             order += 1
             row["order"] = order
@@ -52,6 +64,8 @@ def explain(snapshot: Snapshot, request: ChatRequest, *, principal: Principal = 
         "requested": {"model": name, "persona": persona, "requires": requires},
         "persona": decision.persona.name if decision.persona is not None else None,
         "strategy": decision.strategy,
+        "arm": decision.arm,
+        "shadow": None if shadow is None else {"model": str(shadow.target), "percent": shadow.percent},
         "explicit": decision.explicit,
         "config": snapshot.version,
         "candidates": candidates,

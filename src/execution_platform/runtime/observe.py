@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from execution_platform._failpoint import ARMED, hit
-from execution_platform.router.target import Target
+from execution_platform.router.attempt import Attempt
 from execution_platform.runtime.call import Call
 from execution_platform.spi.assemble import Accumulator
 from execution_platform.spi.events import (
@@ -26,11 +26,16 @@ from execution_platform.spi.usage import Usage
 class Watch:
     """Notes what one translated answer tells, and prices its usage for dialects that show a cost."""
 
-    def __init__(self, call: Call, target: Target) -> None:
+    def __init__(self, call: Call, attempt: Attempt) -> None:
         self._call = call
-        self._metered = call.outcome.metered
-        self._target = target
+        self._metered = attempt.metered
+        self._target = attempt.target
         self._parts: dict[int, _Building] = {}
+
+    def turn_to(self, attempt: Attempt) -> None:
+        """What comes from now on is another target's."""
+        self._metered = attempt.metered
+        self._target = attempt.target
 
     def response(self, response: ChatResponse) -> ChatResponse:
         """A whole answer, noted; with its cost put into the usage."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 
-from execution_platform.dialects.envelope import may_hold
 from execution_platform.exceptions import PermissionDenied
 from execution_platform.providers.base import Provider
 from execution_platform.router.requirements import RequestNeeds, needs_of, normalise
@@ -37,11 +36,11 @@ def plan(call: Call) -> Route:
     persona = call.persona or peek.persona
     native = call.dialect.name == "native" and call.operation == "chat"
     requires = normalise(decoded(call).requires) if native else {}
-    route = routing.route(name, persona, requires)
+    route = routing.route(name, persona, requires, call.conversation)
     if call.operation == "chat" and not route.explicit and len(route.targets) > 1:
         needs = needs_of(request_needs(call))
         if needs:
-            route = routing.route(name, persona, {**needs, **requires})
+            route = routing.route(name, persona, {**needs, **requires}, call.conversation)
     refused = authorise(call.principal, route, route.targets)
     if refused:
         raise PermissionDenied(f"this key may not use {', '.join(str(target) for target in refused)}")
@@ -110,4 +109,4 @@ def passes_through(call: Call, provider: Provider) -> bool:
     if provider.dialect is not call.dialect or call.route is None:
         return False
     persona = call.route.persona
-    return (persona is None or not persona.changes_request) and not may_hold(call.body)
+    return (persona is None or not persona.changes_request) and call.dialect.seal_mark not in call.body

@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from execution_platform.catalog.prices import PriceBook
 from execution_platform.config.problems import Problem
 from execution_platform.config.resolve import Resolved
+from execution_platform.config.values import RateLimits
 from execution_platform.exceptions import NotConfigured
+from execution_platform.limits.limiter import Limiter
+from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
 from execution_platform.providers.base import Provider
+from execution_platform.providers.fleet import Generation
+from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
 from execution_platform.runtime.latency import Latencies
@@ -17,13 +22,18 @@ from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.usage import Cost, Usage
 
 
+def _no_limits() -> LimitTable:
+    return LimitTable(Limiter(), RateLimits())
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One version of the configuration, ready to serve. `version` goes into every response."""
 
     version: str
     config: Resolved
-    providers: Mapping[str, Provider]
+    generation: Generation
+    """Its providers, and the count of the calls that use them."""
     routing: RoutingTable
     prices: PriceBook
     redactor: Redactor
@@ -35,6 +45,14 @@ class Snapshot:
     """Providers that have what they need to be called; a local server must also have answered."""
     stash: Stash = field(default_factory=Stash)
     latencies: Latencies = field(default_factory=Latencies)
+    board: Board = field(default_factory=Board)
+    """What is known of every deployment: breakers, cool-downs, bulkheads, retry budgets."""
+    limits: LimitTable = field(default_factory=_no_limits)
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The running providers by name."""
+        return self.generation.providers
 
     def profile(self, target: Target) -> ModelProfile:
         """The facts of the target's model."""

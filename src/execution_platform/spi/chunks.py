@@ -1,7 +1,7 @@
 """`ChatChunk`: the flat public view of a stream, for callers who want text, calls and an end."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from execution_platform.spi.events import (
     ArgumentsDelta,
@@ -22,9 +22,10 @@ from execution_platform.spi.parts import TextPart, ThinkingPart, ToolCallPart
 from execution_platform.spi.response import Finish, FinishReason
 from execution_platform.spi.tools import ToolCall
 from execution_platform.spi.usage import Usage
+from execution_platform.spi.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolCallDelta:
     """A piece of a call's arguments, while the call is being written."""
 
@@ -33,7 +34,7 @@ class ToolCallDelta:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ChatChunk:
     """One step of an answer; every field that is None has nothing to say.
 

@@ -6,10 +6,10 @@ caller's policy does not allow, and the rest is told in `x-ep-loss`.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from execution_platform.exceptions import UnsupportedFeature
+from execution_platform.spi.value import value
 
 Severity = Literal["knob", "opaque", "content"]
 """`knob`: a setting; `opaque`: a token only its issuer could use; `content`: something the model or caller would see."""
@@ -25,7 +25,7 @@ _REFUSED: dict[LossPolicy, frozenset[Severity]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Loss:
     """One thing lost: where it stood in the source request or response, what it was, how grave."""
 

@@ -1,16 +1,17 @@
 """A message: a role and an ordered list of parts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from execution_platform.spi.parts import Part, TextPart, ToolCallPart, ToolResultPart
+from execution_platform.spi.value import overwrite, value
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Placement = Literal["inline", "top"]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Message:
     """One turn.
 
@@ -30,7 +31,7 @@ class Message:
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, str | tuple):
-            object.__setattr__(self, "content", tuple(self.content))
+            overwrite(self, "content", tuple(self.content))
 
     @property
     def parts(self) -> tuple[Part, ...]:

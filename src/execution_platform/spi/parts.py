@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from execution_platform.spi.value import value
+
 MediaKind = Literal["image", "audio", "video", "document"]
 CallKind = Literal["function", "custom", "mcp", "server"]
 CitationKind = Literal["url", "char", "page", "content_block", "search_result", "file", "other"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Origin:
     """Who issued an opaque token, as finely as is known: only that route can verify it."""
 
@@ -23,7 +25,7 @@ class Origin:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Signature:
     """An opaque token that goes back to its origin unchanged, or nowhere.
 
@@ -37,7 +39,7 @@ class Signature:
     kind: str = "signature"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class CacheMark:
     """The prompt may be cached up to and including the part that carries this mark."""
 
@@ -46,7 +48,7 @@ class CacheMark:
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Citation:
     """A passage of the text and where it comes from. Offsets are code points of the part's text."""
 
@@ -64,7 +66,7 @@ class Citation:
     """The wire object as received, for the same dialect."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Inline:
     """Media inside the request; `data` is base64 as received, never re-coded."""
 
@@ -72,7 +74,7 @@ class Inline:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Url:
     """Media to be fetched by the provider."""
 
@@ -80,7 +82,7 @@ class Url:
     mime: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class FileRef:
     """Media stored at the provider under an id that is bound to `origin`."""
 
@@ -89,7 +91,7 @@ class FileRef:
     mime: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class TextSource:
     """A document given as plain text."""
 
@@ -97,9 +99,9 @@ class TextSource:
     mime: str = "text/plain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PartBase:
-    """What every part may carry."""
+    """What every part may carry. It lends its fields; parts are told apart by their own classes."""
 
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
     """Members of the wire object nobody here understands; kept for the same dialect."""
@@ -113,7 +115,7 @@ class PartBase:
     """Which of two spellings the wire used where both mean the same (`string` or `list`); for the same dialect."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class TextPart(PartBase):
     """Visible text; `refusal` marks text by which the model declines."""
 
@@ -124,7 +126,7 @@ class TextPart(PartBase):
     refusal: bool = field(default=False, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ThinkingPart(PartBase):
     """The model's thought. `redacted`: text is empty and the payload is in `signature`."""
 
@@ -133,7 +135,7 @@ class ThinkingPart(PartBase):
     redacted: bool = field(default=False, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class PartsSource:
     """A document given as parts (Anthropic `source.type = content`)."""
 
@@ -143,7 +145,7 @@ class PartsSource:
 MediaSource = Inline | Url | FileRef | TextSource | PartsSource
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class MediaPart(PartBase):
     """Image, audio, video or document."""
 
@@ -157,7 +159,7 @@ class MediaPart(PartBase):
     options: Mapping[str, object] = field(default_factory=dict[str, object], kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolCallPart(PartBase):
     """The model asks for a tool. `arguments` is the JSON text the model wrote, valid or not.
 
@@ -173,7 +175,7 @@ class ToolCallPart(PartBase):
     synthetic_id: bool = field(default=False, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolResultPart(PartBase):
     """A tool's answer to the call `call_id`; `is_error` None means the wire did not say."""
 
@@ -186,14 +188,14 @@ class ToolResultPart(PartBase):
     """The result as received where it is not text or parts (a Gemini `response` object)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class CompactionPart(PartBase):
     """A provider's own summary of earlier turns; the payload is in `signature`."""
 
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class OpaquePart(PartBase):
     """A part nobody here knows, kept in place for the dialect it came from."""
 

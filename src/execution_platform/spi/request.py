@@ -1,17 +1,18 @@
 """A chat request in the canonical language."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from execution_platform.spi.messages import Message
 from execution_platform.spi.parts import CacheMark
 from execution_platform.spi.tools import ToolChoice, ToolDefinition
+from execution_platform.spi.value import overwrite, value
 
 Extra = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Reasoning:
     """How much the model should think, and how much of it the caller wants to see.
 
@@ -27,7 +28,7 @@ class Reasoning:
     extra: Extra = field(default_factory=dict[str, object])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class OutputFormat:
     """What the answer must look like."""
 
@@ -45,7 +46,7 @@ class OutputFormat:
     """The members as received, for the same dialect."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class CachePolicy:
     """Prompt caching for the request as a whole (marks on parts are `CacheMark`)."""
 
@@ -56,7 +57,7 @@ class CachePolicy:
     mark: CacheMark | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Safety:
     """Safety settings and end-user identifiers."""
 
@@ -66,7 +67,7 @@ class Safety:
     moderation: object = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Continuation:
     """State the provider keeps between requests."""
 
@@ -79,7 +80,7 @@ class Continuation:
     container: object = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ChatRequest:
     """One request to a chat model; everything but `messages` may be left out.
 
@@ -129,15 +130,15 @@ class ChatRequest:
         messages = tuple(self.messages)
         if self.system is not None:
             messages = (Message("system", self.system, placement="top"), *messages)
-            object.__setattr__(self, "system", None)
-        object.__setattr__(self, "messages", messages)
+            overwrite(self, "system", None)
+        overwrite(self, "messages", messages)
         if self.tools is not None:
-            object.__setattr__(self, "tools", tuple(self.tools))
+            overwrite(self, "tools", tuple(self.tools))
         if self.stop is not None:
-            object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+            overwrite(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class EmbeddingsRequest:
     """Texts to turn into vectors. An input may be token ids where the dialect has them."""
 

@@ -1,12 +1,13 @@
 """A whole answer in the canonical language."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from execution_platform.spi.messages import Message
 from execution_platform.spi.parts import Origin, ToolCallPart
 from execution_platform.spi.usage import Usage
+from execution_platform.spi.value import value
 
 
 class FinishReason(StrEnum):
@@ -25,7 +26,7 @@ class FinishReason(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Finish:
     """The finish reason with what the wire said: its own word, the sequence that matched, details."""
 
@@ -35,7 +36,7 @@ class Finish:
     details: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Output:
     """One alternative answer (`n > 1` gives several)."""
 
@@ -44,7 +45,7 @@ class Output:
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ChatResponse:
     """A complete answer. `.message`, `.text` and `.tool_calls` read the first output."""
 
@@ -82,7 +83,7 @@ class ChatResponse:
         return self.message.tool_calls
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class EmbeddingsResponse:
     """One vector for each input, in order."""
 

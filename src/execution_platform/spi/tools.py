@@ -1,13 +1,14 @@
 """Tools as a request declares them, and as the tool bridge runs them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from execution_platform.spi.parts import CacheMark, CallKind
+from execution_platform.spi.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolParameter:
     """One parameter of a tool, the short way of writing a schema."""
 
@@ -27,7 +28,7 @@ class ToolParameter:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolDefinition:
     """A tool the model may call.
 
@@ -69,7 +70,7 @@ class ToolDefinition:
 ToolChoiceMode = Literal["auto", "none", "required", "named", "allowed"]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolChoice:
     """How freely the model may call.
 
@@ -84,7 +85,7 @@ class ToolChoice:
     extra: Mapping[str, object] = field(default_factory=dict[str, object], kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolCall:
     """A complete call as callers of the SDK see it; `arguments` is the JSON text the model wrote."""
 

@@ -4,14 +4,16 @@ Absent is not zero: `None` means the provider did not say.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Literal
+
+from execution_platform.spi.value import value
 
 Confidence = Literal["provider_reported", "metered", "estimated", "unpriced"]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Usage:
     """What one response used.
 
@@ -63,7 +65,7 @@ class Usage:
         return max(0, self.prompt_tokens - (self.cache_read_tokens or 0) - (self.cache_write_tokens or 0))
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Cost:
     """What a usage costs at the price of the moment, and how sure that is."""
 

@@ -1,13 +1,14 @@
 """What a `FaultProxy` does to one answer, as values, and where in the answer's bytes it does it.
 
-The proxy understands no dialect. It sees the head of an HTTP/1.1 answer, chunks, and the blank lines (LF LF) by which
+The proxy understands no dialect. It sees the head of an HTTP/1.1 answer, chunks, and the blank lines by which
 server-sent events are told apart, which is enough to stand in front of anything that speaks HTTP.
 
 A place is `after_bytes` (of the answer, head included) or `after_events`; 0 is the place before the first byte.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import msgspec
 
@@ -66,6 +67,9 @@ ProxyFault = Delay | Stop | HalfCharacter | Garbage | NeverEnding | Throttle
 Placed = Stop | HalfCharacter | Garbage | NeverEnding
 """Faults that have a place in the bytes."""
 
+_ENDS: Final = re.compile(rb"(?:\n\n|\r\n\r\n)")
+_ENDS_OF_CHUNKS: Final = re.compile(rb"(?:\n\n|\r\n\r\n)\r\n")
+
 
 @dataclass(slots=True)
 class Cutter:
@@ -76,7 +80,8 @@ class Cutter:
     events: int = 0
     chunked: bool = False
     _tail: bytes = b""
-    _head: bytes = field(default=b"")
+    _head: bytes = b""
+    _in_body: bool = False
 
     def find(self, data: bytes) -> int | None:
         """How much of `data` lies before the place; None when all of it does."""
@@ -85,7 +90,7 @@ class Cutter:
             self.chunked = b"transfer-encoding: chunked" in self._head.lower()
         found = self._offset(data)
         self.seen += len(data)
-        self._tail = (self._tail + data)[-3:]
+        self._tail = (self._tail + data)[-5:]
         return found
 
     def _offset(self, data: bytes) -> int | None:
@@ -98,20 +103,25 @@ class Cutter:
         return max(wanted, 0) if wanted <= len(data) else None
 
     def _after_events(self, data: bytes, wanted: int) -> int | None:
-        # The blank line may have begun in the piece before; whole chunks end one line end later.
-        end = b"\n\n\r\n" if self.chunked and not isinstance(self.fault, Stop) else b"\n\n"
         if wanted == 0:
             return self._body_begins(data)
+        # What is put between events must wait for the end of the chunk as well.
+        ends = _ENDS_OF_CHUNKS if self.chunked and not isinstance(self.fault, Stop) else _ENDS
         joined = self._tail + data
-        at = 0
-        while (at := joined.find(end, at)) >= 0:
-            at += len(end)
-            if at > len(self._tail):
+        for found in ends.finditer(joined, self._body_at(joined)):
+            if found.end() > len(self._tail):
                 self.events += 1
                 if self.events == wanted:
-                    return at - len(self._tail)
-            at -= 1
+                    return found.end() - len(self._tail)
         return None
+
+    def _body_at(self, joined: bytes) -> int:
+        """Where in `joined` events may be: behind the head, whose own end is a blank line too."""
+        if self._in_body:
+            return 0
+        at = joined.find(b"\r\n\r\n")
+        self._in_body = at >= 0
+        return at + 4 if at >= 0 else len(joined)
 
     def _body_begins(self, data: bytes) -> int | None:
         joined = self._tail + data

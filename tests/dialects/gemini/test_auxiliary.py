@@ -239,7 +239,7 @@ def test_a_body_is_peeked_at(wire, found):
 @pytest.mark.parametrize(
     ("data", "param"),
     [
-        (b"[]", None),
+        (b"[]", "body"),
         (b"x", None),
         (b'{"model":1}', "model"),
         (b'{"generationConfig":[]}', "generationConfig"),

@@ -41,7 +41,7 @@ def test_peek_reads_what_routing_needs():
         (b'{"n":true}', "n"),
         (b'{"max_tokens":"9"}', "max_tokens"),
         (b'{"stream_options":[]}', "stream_options"),
-        (b"[]", None),
+        (b"[]", "body"),
         (b"{", None),
         (b"\xff", None),
     ],

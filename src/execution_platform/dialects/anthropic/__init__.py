@@ -25,6 +25,7 @@ from execution_platform.dialects.base import (
     StreamEncoder,
     Upstream,
 )
+from execution_platform.dialects.envelope import MARK
 from execution_platform.exceptions import ExecutionPlatformError, ProviderError
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest
@@ -40,6 +41,7 @@ class Anthropic:
         self.name = NAME
         self.stream_type = "text/event-stream; charset=utf-8"
         self.heartbeat = HEARTBEAT
+        self.seal_mark = MARK
         self.embeddings: EmbeddingsCodec | None = None
         self.count: CountCodec | None = Count()
 
@@ -97,7 +99,7 @@ class Anthropic:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """An error inside a stream that has already begun."""
         return errors.error_frame(error, request_id)
 

@@ -52,6 +52,8 @@ class Target:
     losses: list[Loss] = field(default_factory=list[Loss])
     paths: list[str] = field(init=False)
     """Where each message stood in the caller's request: text with a slot of its own is not counted."""
+    marks: int = field(default=0, init=False)
+    """Cache marks written so far."""
 
     def __post_init__(self) -> None:
         self.paths, inline = [], 0
@@ -91,6 +93,7 @@ class Target:
 
     def cache(self, mark: CacheMark, path: str) -> Object:
         """A cache mark; other dialects' lifetimes become the nearer of the two this API has."""
+        self.marks += 1
         block: Object = {"type": "ephemeral"}
         ttl = mark.ttl
         if self.same:

@@ -13,26 +13,22 @@ from execution_platform.dialects.anthropic.stream_decode import Sniffer, read_er
 from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
 from execution_platform.dialects.sse import FrameSplitter, SseDecoder
-from execution_platform.dialects.take import Object, Taker
-from execution_platform.exceptions import InvalidRequest
+from execution_platform.dialects.take import Object, Taker, body_object
 
 _PEEKED = ("model", "stream", "max_tokens")
+_NONE: tuple[object, ...] = (None, [])
 _EMPTY_AT_FIRST = ("text", "thinking")
 
 
 def peek(body: bytes) -> Peek:
     """What routing needs of a body. Raises `InvalidRequest` on wrong types of those members."""
-    try:
-        split = _json.members(body)
-        take = Taker({name: _json.loads(bytes(split[name])) for name in _PEEKED if name in split})
-    except _json.JsonError as error:
-        raise InvalidRequest(error.message) from error
-    tools = [bytes(split[name]) for name in ("tools", "mcp_servers") if name in split]
+    members = body_object(body)
+    take = Taker({name: members[name] for name in _PEEKED if name in members})
     return Peek(
         model=take.str("model"),
         stream=bool(take.bool("stream")),
         max_tokens=take.int("max_tokens"),
-        has_tools=any(raw not in (b"null", b"[]") and raw[1:].lstrip() != b"]" for raw in tools),
+        has_tools=members.get("tools") not in _NONE or members.get("mcp_servers") not in _NONE,
     )
 
 

@@ -303,6 +303,8 @@ def _broken_loop(target: Target) -> bool:
 
 
 def _limit_breakpoints(target: Target, body: Object) -> None:
+    if target.marks <= MAX_BREAKPOINTS:
+        return
     marked = breakpoints(body)
     room = MAX_BREAKPOINTS - ("cache_control" in body)
     for block in marked[: max(0, len(marked) - room)]:

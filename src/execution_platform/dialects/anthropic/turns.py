@@ -9,7 +9,7 @@ mid-conversation-system-messages, read 2026-11).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from execution_platform.dialects.anthropic.blocks import Target, encode_call, encode_part, encode_parts, encode_result
@@ -39,10 +39,9 @@ class _Turn:
     content: str | list[Object]
     source: int
     path: str
-    extra: Object = field(default_factory=dict[str, object])
 
     def wire(self) -> Object:
-        return {"role": self.role, "content": self.content, **self.extra}
+        return {"role": self.role, "content": self.content}
 
 
 def encode_turns(target: Target) -> Turns:
@@ -153,7 +152,8 @@ class _Arranger:
     def run(self) -> list[_Turn]:
         for place, (index, message) in enumerate(self._rest):
             path = self._target.paths[index]
-            self._leftovers(message, path)
+            if message.extra or message.name is not None:
+                self._leftovers(message, path)
             if message.role in _SYSTEM:
                 self._add("system", self._plain(message, path), index, path)
             elif message.role == "assistant":
@@ -188,7 +188,7 @@ class _Arranger:
             return
         blocks: list[Object] = []
         for number, part in enumerate(message.parts):
-            if (index, number) in self._done:
+            if self._done and (index, number) in self._done:
                 continue
             here = f"{path}.content[{number}]"
             if isinstance(part, ToolResultPart) and part.kind in ("function", "custom"):

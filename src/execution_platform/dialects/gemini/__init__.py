@@ -20,6 +20,7 @@ from execution_platform.dialects.base import (
     StreamEncoder,
     Upstream,
 )
+from execution_platform.dialects.envelope import BASE64_MARK
 from execution_platform.dialects.gemini import errors, request_decode, request_encode
 from execution_platform.dialects.gemini import models as listing
 from execution_platform.dialects.gemini import relay as passthrough
@@ -44,6 +45,7 @@ class Gemini:
         self.name = NAME
         self.stream_type = "text/event-stream"
         self.heartbeat = HEARTBEAT
+        self.seal_mark = BASE64_MARK
         self.embeddings: EmbeddingsCodec | None = Embeddings()
         self.count: CountCodec | None = Count()
 
@@ -100,9 +102,11 @@ class Gemini:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """An error inside a stream of server-sent events; an array's is written by its encoder for `Failed`."""
-        return errors.error_frame(error, request_id)
+        return (
+            errors.error_frame(error, request_id) if array is None else errors.error_element(error, request_id, array)
+        )
 
     def encode_models(self, models: Sequence[ModelEntry]) -> bytes:
         """A model listing."""

@@ -20,10 +20,11 @@ from execution_platform.dialects.gemini.wire import (
     resource,
     whole,
 )
-from execution_platform.dialects.take import Object, Taker
-from execution_platform.exceptions import InvalidRequest, ProtocolError
+from execution_platform.dialects.take import Object, Taker, body_object
+from execution_platform.exceptions import ProtocolError
 from execution_platform.spi.response import Finish
 
+_PEEKED: Final = frozenset({"model", "generationConfig", "generation_config", "tools"})
 _USAGE: Final = b'"usageMetadata"'
 
 
@@ -44,15 +45,7 @@ _COUNT: Final = re.compile(rb'"candidatesTokenCount":\s*(\d{1,9})\b')
 
 def peek(body: bytes) -> Peek:
     """What routing needs of a request. Raises `InvalidRequest` on wrong types of those members."""
-    try:
-        split = _json.members(body)
-        wanted = {
-            name: _json.loads(bytes(raw))
-            for name, raw in split.items()
-            if name in ("model", "generationConfig", "generation_config", "tools")
-        }
-    except _json.JsonError as error:
-        raise InvalidRequest(error.message) from error
+    wanted = {name: value for name, value in body_object(body).items() if name in _PEEKED}
     take = Taker(camel(wanted))
     model, tools, config = take.str("model"), take.any("tools"), take.object("generationConfig")
     inner = Taker(camel(config or {}), "generationConfig")

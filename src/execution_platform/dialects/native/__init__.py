@@ -18,6 +18,7 @@ from execution_platform.dialects.base import (
     Upstream,
 )
 from execution_platform.dialects.base import Relay as RelayProtocol
+from execution_platform.dialects.envelope import MARK
 from execution_platform.dialects.native import errors, relay
 from execution_platform.dialects.native import request as requests
 from execution_platform.dialects.native import response as responses
@@ -51,6 +52,7 @@ class NativeDialect:
     name: str = NAME
     stream_type: str = "text/event-stream"
     heartbeat: bytes = HEARTBEAT
+    seal_mark = MARK
     embeddings: EmbeddingsCodec | None = None
     count: CountCodec | None = None
 
@@ -110,7 +112,7 @@ class NativeDialect:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """The `error` event; the request id is in the header."""
         del request_id
         return errors.error_frame(error)

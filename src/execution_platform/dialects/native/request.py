@@ -83,13 +83,11 @@ def _unprocessable(error: InvalidRequest) -> UnprocessableRequest:
 
 def peek(body: bytes) -> Peek:
     """Read what routing needs. Raises `InvalidRequest` (not JSON) or `UnprocessableRequest` (wrong types)."""
-    try:
-        split = _json.members(body)
-    except _json.JsonError as error:
-        if error.reason == "not_an_object":
-            raise UnprocessableRequest("body: expected an object", param="body") from error
-        raise InvalidRequest(str(error)) from error
-    take = Taker({name: _load(bytes(split[name])) for name in _PEEKED if name in split})
+    value = _load(body)
+    if not isinstance(value, dict):
+        raise UnprocessableRequest("body: expected an object", param="body")
+    members = cast("Object", value)
+    take = Taker({name: members[name] for name in _PEEKED if name in members})
     try:
         stream = take.bool("stream")
         return Peek(

@@ -16,6 +16,7 @@ from execution_platform.dialects.base import (
     StreamEncoder,
     Upstream,
 )
+from execution_platform.dialects.envelope import MARK
 from execution_platform.dialects.openai_chat import errors, relay, request, response
 from execution_platform.dialects.openai_chat.embeddings import Embeddings
 from execution_platform.dialects.openai_chat.stream_decode import Decoder
@@ -43,6 +44,7 @@ class OpenAIChat:
     name = NAME
     stream_type = "text/event-stream"
     heartbeat = HEARTBEAT
+    seal_mark = MARK
 
     def __init__(self) -> None:
         self.embeddings: EmbeddingsCodec | None = Embeddings()
@@ -101,7 +103,7 @@ class OpenAIChat:
         """An error body."""
         return errors.encode_error(error, request_id)
 
-    def error_frame(self, error: ExecutionPlatformError, request_id: str) -> bytes:
+    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
         """An error inside a stream."""
         return errors.error_frame(error, request_id)
 

@@ -12,6 +12,7 @@ from typing import cast
 
 from execution_platform.dialects.openai_chat.calls import decode_calls, synthetic_id, take_thought
 from execution_platform.dialects.openai_chat.content import decode_parts
+from execution_platform.dialects.openai_chat.plain import plain_message
 from execution_platform.dialects.openai_chat.reasoning import decode_reasoning
 from execution_platform.dialects.openai_chat.wire import CONTENT, LEGACY, NAME
 from execution_platform.dialects.take import Taker, wrong
@@ -37,10 +38,11 @@ def decode_messages(items: Sequence[object]) -> tuple[Message, ...]:
     if not items:
         raise InvalidRequest("messages: expected at least one message", param="messages")
     legacy: list[str] = []
-    return tuple(_decode(item, index, legacy) for index, item in enumerate(items))
+    return tuple([plain_message(item) or decode_message(item, index, legacy) for index, item in enumerate(items)])
 
 
-def _decode(value: object, index: int, legacy: list[str]) -> Message:
+def decode_message(value: object, index: int, legacy: list[str]) -> Message:
+    """One message in full. `legacy` holds the ids of the calls in the older form so far."""
     taker = Taker(value, f"messages[{index}]")
     role, name = taker.need("role"), taker.str("name")
     match role:

@@ -16,8 +16,8 @@ from execution_platform.dialects.openai_chat.reasoning import DETAILS, FIELDS
 from execution_platform.dialects.openai_chat.response import parse_answer
 from execution_platform.dialects.openai_chat.usage import Tally, usage_of
 from execution_platform.dialects.sse import FrameSplitter, read_frame, split_frames
-from execution_platform.dialects.take import Object, wrong
-from execution_platform.exceptions import InvalidRequest, ProtocolError, ProviderError
+from execution_platform.dialects.take import Object, body_object, wrong
+from execution_platform.exceptions import ProtocolError, ProviderError
 from execution_platform.spi.response import Finish
 
 _CONTENT = ("content", "refusal", "tool_calls", "function_call", "audio", "images", *FIELDS, DETAILS)
@@ -29,46 +29,39 @@ _PEEKED: Mapping[str, type] = {
     "n": int,
     "stream_options": dict,
 }
+_NONE: tuple[object, ...] = (None, [])
 _EXPECTED: Mapping[type, str] = {str: "a string", bool: "true or false", int: "an integer", dict: "an object"}
 
 
 def peek(body: bytes) -> Peek:
     """What routing needs. Raises `InvalidRequest` on wrong types of those members, or when the body is no object."""
-    try:
-        members = _json.members(body)
-        read = {name: _json.loads(bytes(members[name])) for name in _PEEKED if name in members}
-    except _json.JsonError as error:
-        raise InvalidRequest(error.message) from error
-    for name, value in read.items():
-        if value is not None and type(value) is not _PEEKED[name]:
-            raise wrong(name, _EXPECTED[_PEEKED[name]], value)
-    options = cast("Object", read.get("stream_options") or {})
-    limit = read.get("max_completion_tokens")
+    members = body_object(body)
+    for name, kind in _PEEKED.items():
+        value = members.get(name)
+        if value is not None and type(value) is not kind:
+            raise wrong(name, _EXPECTED[kind], value)
+    options = cast("Object", members.get("stream_options") or {})
+    limit = members.get("max_completion_tokens")
     if limit is None:
-        limit = read.get("max_tokens")
-    tools = [bytes(members[name]) for name in ("tools", "functions") if name in members]
+        limit = members.get("max_tokens")
     return Peek(
-        cast("str | None", read.get("model")),
-        read.get("stream") is True,
+        cast("str | None", members.get("model")),
+        members.get("stream") is True,
         cast("int | None", limit),
-        cast("int", read.get("n") or 1),
-        has_tools=any(each not in (b"null", b"[]") for each in tools),
+        cast("int", members.get("n") or 1),
+        has_tools=members.get("tools") not in _NONE or members.get("functions") not in _NONE,
         include_usage=options.get("include_usage") is True,
     )
 
 
 def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
     """The caller's bytes with the target's model, and with usage reporting switched on unless the target refuses that."""
-    members = _json.members(body)
     changes: Object = {"model": model}
     if peek.stream and usage and not peek.include_usage:
-        given = members.get("stream_options")
-        options = _json.loads(bytes(given)) if given is not None else None
-        changes["stream_options"] = {
-            **(cast("Object", options) if isinstance(options, dict) else {}),
-            "include_usage": True,
-        }
-    return _json.patch(body, changes, split=members)
+        given = body_object(body).get("stream_options")
+        options = cast("Object", given) if isinstance(given, dict) else {}
+        changes["stream_options"] = {**options, "include_usage": True}
+    return _json.patch(body, changes)
 
 
 def _nulls_only(data: bytes, name: bytes, compact: bytes, spaced: bytes) -> bool:

@@ -1,21 +1,74 @@
-"""The configuration in force."""
+"""The configuration in force, the versions before it, and the ways to change it while it is served."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body, Query
 
+from execution_platform.exceptions import UnprocessableRequest
+from execution_platform.gateway.lifecycle import CURRENT
 from execution_platform.gateway.policy import Admin, GatewayState
+from execution_platform.gateway.state import State
 
 router = APIRouter(prefix="/v1/config", tags=["configuration"])
 
 
-@router.get("")
-def show(state: GatewayState, _: Admin) -> dict[str, Any]:
-    """The version in force and what its check found. Secrets are not part of it."""
+def view(state: State) -> dict[str, Any]:
+    """What is served, and whether that is what the files say."""
     return {
         "version": state.snapshot.version,
+        "stale": state.lifecycle.stale is not None,
+        "stale_because": state.lifecycle.stale,
         "providers": sorted(state.snapshot.providers),
         "personas": sorted(state.snapshot.config.personas),
         "models": sorted(state.snapshot.config.models),
         "problems": [str(problem) for problem in state.snapshot.problems],
     }
+
+
+@router.get("")
+def show(state: GatewayState, _: Admin) -> dict[str, Any]:
+    """The version in force and what its check found. Secrets are not part of it."""
+    return view(state)
+
+
+@router.post("/reload")
+async def reload(state: GatewayState, principal: Admin) -> dict[str, Any]:
+    """Read the files again and serve them. 422 with every finding when they cannot be served; then nothing changes."""
+    before = state.snapshot.version
+    changed = await state.lifecycle.reload("api", principal.name)
+    return {"changed": changed, "before": before, **view(state)}
+
+
+@router.get("/versions")
+def versions(state: GatewayState, _: Admin) -> dict[str, Any]:
+    """The versions this process has served, the newest first."""
+    return {"versions": state.lifecycle.versions.listing()}
+
+
+@router.get("/versions/{version}")
+async def version(version: str, state: GatewayState, _: Admin) -> dict[str, Any]:
+    """One version with its content, `current` for the one in force; a secret shows where it comes from."""
+    name = state.snapshot.version if version == CURRENT else version
+    return {"version": name, "config": await state.lifecycle.shown(name)}
+
+
+@router.get("/diff")
+async def diff(
+    state: GatewayState,
+    _: Admin,
+    before: Annotated[str | None, Query(alias="from")] = None,
+    after: Annotated[str | None, Query(alias="to")] = None,
+) -> dict[str, Any]:
+    """Where two versions differ; `file` is what the files say now. By default: what a reload would change."""
+    return await state.lifecycle.diff(before, after)
+
+
+@router.post("/rollback")
+async def rollback(state: GatewayState, principal: Admin, body: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008, FAST002
+    """`{"version"}`: serve an earlier version again, until the next reload or new content of the files."""
+    version = body.get("version")
+    if not isinstance(version, str) or body.keys() != {"version"}:
+        raise UnprocessableRequest("give the version and nothing else: GET /v1/config/versions", param="version")
+    before = state.snapshot.version
+    await state.lifecycle.rollback(version, principal.name)
+    return {"before": before, **view(state)}

@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from execution_platform import __version__
+from execution_platform import __version__, _json
 from execution_platform.gateway.policy import Caller, GatewayState
+from execution_platform.gateway.upstreams import show_upstreams
 
 router = APIRouter(tags=["health"])
 
@@ -27,6 +28,7 @@ def health(state: GatewayState) -> dict[str, Any]:
         "version": __version__,
         "config": state.snapshot.version,
         "providers": {"configured": len(configured), "default": state.snapshot.default_provider},
+        **state.shared_view(),
     }
 
 
@@ -42,8 +44,9 @@ def readiness(state: GatewayState) -> Response:
     """Whether requests can be served; 503 with the reason when not."""
     reason = state.not_ready()
     if reason is None:
-        return Response('{"status": "ready"}', media_type="application/json")
-    return Response(f'{{"status": "not ready", "reason": "{reason}"}}', 503, media_type="application/json")
+        return Response(_json.dumps({"status": "ready", **state.shared_view()}), media_type="application/json")
+    told = {"status": "not ready", "reason": reason, **state.shared_view()}
+    return Response(_json.dumps(told), 503, media_type="application/json")
 
 
 @router.get("/v1/health/providers")
@@ -57,4 +60,5 @@ def metrics(state: GatewayState, _: Caller) -> Response:
     """Prometheus text."""
     state.metrics.log_dropped.set(state.log.dropped)
     state.bookkeeping.gauge()
+    show_upstreams(state.metrics, state.snapshot)
     return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

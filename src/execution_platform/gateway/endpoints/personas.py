@@ -47,7 +47,19 @@ def get_persona(name: str, state: GatewayState, principal: Caller) -> dict[str, 
 
 
 @router.put("/{name}")
-def put_persona(name: str, state: GatewayState, _: Admin, body: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008, FAST002
-    """Set or change a persona for all requests from now on. The body has the form of the configuration file."""
-    state.switch_persona(name, body)
+async def put_persona(
+    name: str,
+    state: GatewayState,
+    principal: Admin,
+    body: dict[str, Any] = Body(...),  # noqa: B008, FAST002
+) -> dict[str, Any]:
+    """Set or change a persona for all requests from now on, over reloads too. The body has the form of the configuration file."""
+    await state.lifecycle.switch_persona(name, body, principal.name)
     return view(state, name)
+
+
+@router.delete("/{name}")
+async def delete_persona(name: str, state: GatewayState, principal: Admin) -> dict[str, Any]:
+    """Take back a switch: what the files say of the persona counts again. 404 when it was not switched."""
+    await state.lifecycle.forget_persona(name, principal.name)
+    return {"name": name, "version": state.snapshot.version}

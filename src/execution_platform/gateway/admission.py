@@ -1,0 +1,107 @@
+"""Admission: how many requests one process serves at a time, and who is refused first when it is full.
+
+Two signals decide: the number of requests under way against `limits.in_flight`, and the delay of the event
+loop. While the loop is late the allowed number shrinks to what is under way and below; when it keeps time
+again the number grows back. Batch work is refused at four fifths of the allowed number, chat at the whole;
+management has a margin of its own that no delay shrinks, so that a full process can still be examined.
+Whoever is refused is refused before its body is read.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+from execution_platform.config.values import Limits
+from execution_platform.gateway.errors import Overloaded
+
+_BATCH_SHARE = 0.8
+_MARGIN = 64
+"""Management requests beyond `limits.in_flight`."""
+_FLOOR = 8.0
+"""So many are allowed however late the loop is: one request alone may take long."""
+_SHRINK, _GROW = 0.8, 1.15
+_PATIENCE = 2
+"""Late ticks in a row that count: a single one may be one long callback."""
+_RETRY_AFTER = {0: (5, 10), 1: (1, 3), 2: (1, 2)}
+
+
+class Priority(IntEnum):
+    """The classes of work; the lowest is refused first."""
+
+    BATCH = 0
+    CHAT = 1
+    ADMIN = 2
+
+
+class Admission:
+    """The count of requests under way in one process, and its limit."""
+
+    __slots__ = ("_allowed", "_late", "_limits", "_random", "caps", "in_flight", "on_refused", "refused", "streams")
+
+    def __init__(self, limits: Limits, chance: random.Random | None = None) -> None:
+        self._limits = limits
+        self._allowed = float(limits.in_flight)
+        self._late = 0
+        self._random = chance or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self.in_flight = 0
+        self.streams = 0
+        self.refused = 0
+        self.on_refused: Sequence[Callable[[], None]] = ()
+        """Who counts refusals, by `Priority`."""
+        self.caps = [0, 0, 0]
+        self._recount()
+
+    @property
+    def allowed(self) -> int:
+        """How many chats may be under way just now."""
+        return self.caps[Priority.CHAT]
+
+    def configure(self, limits: Limits) -> None:
+        """Go by other limits from now on."""
+        if limits is not self._limits:
+            self._limits = limits
+            self._allowed = float(limits.in_flight)
+            self._recount()
+
+    def is_full(self, priority: int) -> bool:
+        """Whether one more request of this class would be refused."""
+        return self.in_flight >= self.caps[priority]
+
+    def check(self, priority: int) -> None:
+        """Called with the request already counted. Raises `Overloaded` when it is one too many."""
+        if self.in_flight > self.caps[priority]:
+            raise self.refusal(priority)
+
+    def check_stream(self) -> None:
+        """Called with the stream already counted. Raises `Overloaded` when it is one too many."""
+        if self.streams > self._limits.streams:
+            raise self.refusal(Priority.CHAT)
+
+    def refusal(self, priority: int) -> Overloaded:
+        """One more refusal, counted; the times to come back are spread."""
+        self.refused += 1
+        if self.on_refused:
+            self.on_refused[priority]()
+        return Overloaded(
+            "the gateway is at its limit of requests in flight: try again later",
+            retry_after=self._random.randint(*_RETRY_AFTER[priority]),
+        )
+
+    def note_lag(self, seconds: float) -> None:
+        """One measurement of how late the event loop is."""
+        most = float(self._limits.in_flight)
+        if seconds > self._limits.lag_seconds:
+            self._late += 1
+            if self._late >= _PATIENCE:
+                self._allowed = max(_FLOOR, min(self._allowed, float(self.in_flight)) * _SHRINK)
+                self._recount()
+        else:
+            self._late = 0
+            if self._allowed < most:
+                self._allowed = min(most, self._allowed * _GROW)
+                self._recount()
+
+    def _recount(self) -> None:
+        most = self._limits.in_flight
+        chat = max(1, min(most, int(self._allowed)))
+        self.caps = [max(1, int(chat * _BATCH_SHARE)), chat, most + _MARGIN]

@@ -1,0 +1,130 @@
+"""What all connections of one process share: their limits, their count, and the answers given without a handler."""
+
+import resource
+from collections import Counter
+from collections.abc import Sequence
+
+from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.gateway.admission import Priority
+from execution_platform.gateway.errors import Overloaded, error_body, error_headers, status_of
+from execution_platform.gateway.http import HeaderList, Scope
+from execution_platform.gateway.listing import dialect_of
+from execution_platform.gateway.routes import Routes
+from execution_platform.gateway.state import State
+from execution_platform.observability import correlation
+
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+    529: b"Overloaded",
+}
+_RESERVE = 80
+"""Descriptors kept for the log, files, the books and what the libraries open."""
+SURPLUS = 32
+"""Connections beyond the most that still get an answer, which is a refusal."""
+
+
+class Door:
+    """The way in. One per process."""
+
+    def __init__(self, state: State, routes: Routes) -> None:
+        self.state = state
+        self.routes = routes
+        self.admission = state.admission
+        self.drain = state.drain
+        self.limits = state.snapshot.config.limits
+        self.most = most_connections()
+        self._by_peer: Counter[str] = Counter()
+        self._told = 0
+        self.open = 0
+        state.metrics.connections.set_function(lambda: self.open)
+
+    def refresh(self) -> None:
+        """Take over a changed configuration; tell the log when requests were refused since the last time."""
+        config = self.state.snapshot.config
+        if config.limits is not self.limits:
+            self.limits = config.limits
+            self.admission.configure(config.limits)
+        refused = self.admission.refused
+        if refused != self._told:
+            self.state.log.event(
+                "shedding",
+                "warning",
+                refused=refused - self._told,
+                in_flight=self.admission.in_flight,
+                allowed=self.admission.allowed,
+            )
+            self._told = refused
+
+    def enter(self, peer: str) -> str | None:
+        """One more connection. The reason when it must not be served; it counts until `leave` either way."""
+        self.open += 1
+        most = self.limits.connections_per_peer
+        reason = None
+        if self.open > self.most:
+            reason = "process_limit"
+        elif most is not None and not self.state.peers.trusts(peer):
+            self._by_peer[peer] += 1
+            if self._by_peer[peer] > most:
+                reason = "peer_limit"
+        if reason is not None:
+            self.state.metrics.connections_refused.labels(reason).inc()
+        return reason
+
+    def leave(self, peer: str) -> None:
+        """One connection less."""
+        self.open -= 1
+        if peer in self._by_peer:
+            self._by_peer[peer] -= 1
+            if self._by_peer[peer] <= 0:
+                del self._by_peer[peer]
+
+    def slow(self, what: str) -> None:
+        """A client that missed a deadline."""
+        self.state.metrics.slow_clients.labels(what).inc()
+
+    def overload(self, method: str, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """The whole answer to a request that is one too many; None when it may come in."""
+        match = self.routes.match(path, query) if method == "POST" else None
+        priority = Priority.ADMIN if match is None else match.spec.priority
+        if not self.admission.is_full(priority):
+            return None
+        return self.answer(self.admission.refusal(priority), path, headers)
+
+    def answer(
+        self, error: ExecutionPlatformError, path: str, headers: Sequence[tuple[bytes, bytes]], *, close: bool = False
+    ) -> bytes:
+        """An error as bytes on the wire, in the dialect of `path`."""
+        scope: Scope = {"path": path, "headers": headers}
+        match = self.routes.match(path, b"")
+        dialect = dialect_of(scope) if match is None else match.spec.dialect
+        snapshot = self.state.snapshot
+        request_id = correlation.request_id(dict(headers).get(b"x-request-id"))
+        body = error_body(error, dialect, request_id, snapshot.redactor)
+        self.state.metrics.refused.labels(error.code).inc()
+        status = status_of(error, dialect)
+        given: HeaderList = [
+            *error_headers(error),
+            (b"x-request-id", request_id.encode()),
+            (b"x-ep-config", snapshot.version.encode()),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        if close:
+            given.append((b"connection", b"close"))
+        head = b"HTTP/1.1 %d %s\r\n" % (status, _REASONS.get(status, b""))
+        return head + b"".join(b"%s: %s\r\n" % pair for pair in given) + b"\r\n" + body
+
+    def full(self) -> Overloaded:
+        """What is told to a connection that is one too many."""
+        return Overloaded("the gateway is at its limit of connections: try again later", retry_after=2)
+
+
+def most_connections() -> int:
+    """How many clients the descriptors of this process suffice for, when each needs an upstream of its own."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 1_000_000
+    return max(8, (soft - _RESERVE - SURPLUS) // 2)

@@ -1,0 +1,266 @@
+"""Overload: who is refused, in what order, how, and that the process finds back."""
+
+import asyncio
+import contextlib
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies
+
+from execution_platform.config.values import Limits
+from execution_platform.gateway.admission import Admission, Priority
+from execution_platform.gateway.errors import Overloaded
+from execution_platform.gateway.lag import LagSampler
+from execution_platform.testing import FakeUpstream, Gate, Script, Stall, Text
+from gateway.watching import Log, metrics, streaming, total
+from serving import MODELS, Served, chat_body, serving, three_vendors
+
+CLIENTS = ["openai_chat", "anthropic", "gemini", "native"]
+
+
+def admission(**limits: Any) -> Admission:
+    return Admission(Limits(**limits), random.Random(1))
+
+
+# The gate itself
+
+
+def test_batch_is_refused_before_chat_and_chat_before_management() -> None:
+    """R18, B10."""
+    gate = admission(in_flight=10)
+    refused_at = {}
+    for under_way in range(200):
+        gate.in_flight = under_way
+        for priority in Priority:
+            if gate.is_full(priority):
+                refused_at.setdefault(priority, under_way)
+    assert refused_at == {Priority.BATCH: 8, Priority.CHAT: 10, Priority.ADMIN: 74}
+
+
+def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -> None:
+    gate = admission(in_flight=1000, lag_seconds=0.02)
+    gate.in_flight = 100
+    gate.note_lag(0.5)
+    assert gate.allowed == 1000
+    gate.note_lag(0.5)
+    assert gate.allowed == 80
+    assert gate.is_full(Priority.CHAT)
+    assert not gate.is_full(Priority.ADMIN)
+    for _ in range(100):
+        gate.note_lag(1.0)
+    assert gate.allowed == 8
+
+
+def test_one_late_tick_between_punctual_ones_is_no_overload() -> None:
+    gate = admission(in_flight=100)
+    for _ in range(50):
+        gate.note_lag(0.3)
+        gate.note_lag(0.0)
+    assert gate.allowed == 100
+
+
+def test_a_process_that_keeps_time_again_admits_all_within_five_seconds() -> None:
+    """R18."""
+    gate = admission(in_flight=2000)
+    for _ in range(200):
+        gate.note_lag(1.0)
+    ticks = 0
+    while gate.allowed < 2000:
+        gate.note_lag(0.0)
+        ticks += 1
+    assert ticks * 0.05 <= 5
+
+
+def test_other_limits_hold_from_the_moment_they_are_configured() -> None:
+    gate = admission(in_flight=5)
+    limits = Limits(in_flight=50)
+    gate.configure(limits)
+    assert gate.allowed == 50
+    for _ in range(3):
+        gate.note_lag(1.0)
+    gate.configure(limits)
+    assert gate.allowed < 50
+
+
+@given(
+    most=strategies.integers(1, 5000),
+    steps=strategies.lists(strategies.tuples(strategies.floats(0, 2), strategies.integers(0, 6000)), max_size=200),
+)
+def test_the_limits_keep_their_order_whatever_the_loop_does(most: int, steps: list[tuple[float, int]]) -> None:
+    gate = admission(in_flight=most)
+    for lag, under_way in steps:
+        gate.in_flight = under_way
+        gate.note_lag(lag)
+        batch, chat, management = gate.caps
+        assert 1 <= batch <= chat <= most < management
+
+
+def test_times_to_come_back_are_spread_and_batch_waits_longest() -> None:
+    gate = admission(in_flight=1)
+    told: dict[Priority, set[float | None]] = {
+        priority: {gate.refusal(priority).retry_after for _ in range(100)} for priority in Priority
+    }
+    assert told[Priority.CHAT] == {1, 2, 3}
+    assert min(told[Priority.BATCH]) >= 5  # type: ignore[type-var]
+    gate.in_flight = 2
+    with pytest.raises(Overloaded):
+        gate.check(Priority.CHAT)
+
+
+def test_the_sampler_notes_how_late_it_was_called() -> None:
+    """R30."""
+
+    async def run() -> None:
+        import time
+
+        noted: list[float] = []
+        sampler = LagSampler(noted.append, 0.01)
+        sampler.start()
+        async with asyncio.timeout(5):
+            while not noted:
+                await asyncio.sleep(0)
+            time.sleep(0.2)
+            while max(noted) < 0.15:
+                await asyncio.sleep(0)
+        sampler.stop()
+        sampler.stop()
+        count = len(noted)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert len(noted) == count
+
+    asyncio.run(run())
+
+
+# On the wire
+
+
+class Full:
+    """A gateway whose places are all taken by requests that wait for `gate`."""
+
+    def __init__(self, gateway: Served, upstream: FakeUpstream, gate: Gate) -> None:
+        self.gateway = gateway
+        self.upstream = upstream
+        self.gate = gate
+
+
+@contextlib.asynccontextmanager
+async def full(folder: Path, places: int = 2, *, stream: bool = False, **limits: int) -> Any:
+    async with FakeUpstream() as upstream:
+        config = three_vendors(upstream, limits={"in_flight": places, **limits})
+        async with serving(folder, config) as gateway:
+            gate = upstream.gate("full")
+            upstream.script(*[Script(Text("one two"), faults=[Stall(gate=gate)])] * places, once=True)
+            path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"], stream=stream)
+            taken = [asyncio.create_task(gateway.post(path, body)) for _ in range(places)]
+            async with asyncio.timeout(5):
+                while len(upstream.meter) < places:
+                    await asyncio.sleep(0)
+            try:
+                yield Full(gateway, upstream, gate)
+            finally:
+                gate.release()
+                assert [(await task).status for task in taken] == [200] * places
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_full_process_refuses_in_the_callers_dialect_and_reads_no_body(
+    client: str, stream: bool, tmp_path: Path
+) -> None:
+    """R18: 503, or 529 where the vendor has it, with `retry-after`."""
+
+    async def run() -> None:
+        async with full(tmp_path) as held:
+            path, body = chat_body(client, "hi", MODELS.get(client, MODELS["openai_chat"]), stream=stream)
+            for sent in (body, "no JSON object at all"):
+                got = await held.gateway.post(path, sent, x_request_id="mine-1")
+                assert got.status == (529 if client == "anthropic" else 503), got.body
+                assert got.header("retry-after") in {"1", "2", "3"}
+                assert got.header("x-request-id") == "mine-1"
+                assert got.header("x-ep-error") == "overloaded"
+                error = got.json()["error"]
+                assert "limit" in error["message"]
+                if client == "anthropic":
+                    assert error["type"] == "overloaded_error"
+            assert len(held.upstream.meter) == 2
+            found = await metrics(held.gateway)
+            assert total(found, "ep_requests_shed_total", priority="chat") == 2
+            assert total(found, "ep_requests_in_flight") == 3
+
+    asyncio.run(run())
+
+
+def test_management_answers_while_chats_are_refused_and_places_come_back(tmp_path: Path) -> None:
+    """R18."""
+
+    async def run() -> None:
+        async with full(tmp_path) as held:
+            gateway = held.gateway
+            for path in ("/health", "/health/readiness", "/v1/models", "/v1/health/providers", "/metrics"):
+                assert (await gateway.get(path)).status == 200
+            embed = {"model": "openai/text-embedding-3-small", "input": "a"}
+            assert (await gateway.post("/v1/embeddings", embed)).status == 503
+            held.gate.release()
+            path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"])
+            async with asyncio.timeout(5):
+                while gateway.gateway.state.admission.in_flight:
+                    await asyncio.sleep(0)
+            assert (await gateway.post(path, body)).status == 200
+
+    asyncio.run(run())
+
+
+def test_streams_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with full(tmp_path, 2, stream=True, streams=2, in_flight=10) as held:
+            path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"], stream=True)
+            assert (await held.gateway.post(path, body)).status == 503
+            path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"])
+            assert (await held.gateway.post(path, body)).status == 200
+            assert held.gateway.gateway.state.admission.streams == 2
+        async with asyncio.timeout(5):
+            while held.gateway.gateway.state.admission.streams:
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_a_refused_connection_serves_the_next_request_and_the_refusals_are_logged(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with full(tmp_path) as held:
+            log = Log(held.gateway, tmp_path)
+            host, _, port = held.gateway.url.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 300000\r\n\r\n"
+            writer.write(head)
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 503 ")
+            writer.write(b" " * 300_000 + b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            assert b"HTTP/1.1 200 OK" in await reader.read()
+            writer.close()
+            async with asyncio.timeout(5):
+                while not log.events("shedding"):
+                    await asyncio.sleep(0.02)
+            assert log.events("shedding")[0]["refused"] == 1
+
+    asyncio.run(run())
+
+
+def test_nothing_counts_as_under_way_after_all_has_ended(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"], stream=True)
+            upstream.script(Script(Text("one two"), faults=[Stall(after=1, of="content")]))
+            async with streaming(gateway, path, body) as stream:
+                await stream.until(b"one")
+            await gateway.post(path, body)
+            await gateway.post(path, data=b"{")
+            await gateway.get("/nowhere")
+            gate = gateway.gateway.state.admission
+            async with asyncio.timeout(5):
+                while gate.in_flight or gate.streams:
+                    await asyncio.sleep(0)
+
+    asyncio.run(run())
