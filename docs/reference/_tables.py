@@ -38,7 +38,7 @@ IDLE_SETTINGS = (
     "budget_per_minute_usd",
 )
 """Settings that are read and checked, and that nothing acts on."""
-IDLE_KEYS = ("retry", "circuit_breaker", "tools", "permissions", "permission_mode", "budget")
+IDLE_KEYS = ("tools", "permissions", "permission_mode", "budget")
 """Keys of the file of which the same is true."""
 IDLE_ERRORS = ("BudgetExceeded",)
 """Errors that exist for callers' `except` clauses and that nothing raises."""
@@ -166,9 +166,11 @@ def configuration_keys() -> str:
     titles = {
         "RawProvider": "`providers.<name>`",
         "RawTimeouts": "`timeouts`, `providers.<name>.timeouts`",
+        "RawProbe": "`providers.<name>.probe`",
         "RawPrice": "`providers.<name>.prices.<model>`",
         "RawLogicalModel": "`models.<name>`",
         "RawTarget": "`models.<name>.targets[]`",
+        "RawShadow": "`models.<name>.shadow`",
         "RawPersona": "`personas.<name>`",
         "RawKey": "`keys[]`",
         "RawLimits": "`limits`",

@@ -185,6 +185,21 @@ def test_a_gateway_other_machines_reach_never_loses_its_last_key(tmp_path: Path)
     asyncio.run(run())
 
 
+def test_what_was_used_of_a_rate_limit_outlasts_a_reload(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            limits = {"rate_limits": {"keys": {"*": {"requests": 2}}}}
+            async with serving(tmp_path, {**persona(upstream, OPENAI), **limits}) as gateway:
+                await ask(gateway)
+                write_config(tmp_path, {**persona(upstream, ANTHROPIC), **limits})
+                assert (await gateway.post("/v1/config/reload", {})).json()["changed"] is True
+                await ask(gateway)
+                refused = await gateway.post(*chat_body("openai_chat", "hi", "persona/dev"))
+                assert refused.status == 429
+
+    asyncio.run(run())
+
+
 # --- versions ---
 
 
@@ -258,6 +273,10 @@ def test_a_switched_persona_survives_a_reload_and_is_a_version(tmp_path: Path) -
             one = (await ask(gateway))[1]
             assert (await put(gateway, "dev", {"prefer": [ANTHROPIC]})).status == 200
             two = (await ask(gateway))[1]
+            assert (await put(gateway, "another", {"prefer": [OPENAI]})).status == 200
+            assert (await ask(gateway))[0] == "anthropic"
+            async with gateway.http.delete(gateway.url + "/v1/personas/another") as response:
+                assert response.status == 200
             changed = persona(upstream, OPENAI)
             changed["personas"]["other"] = {"prefer": [OPENAI]}
             write_config(tmp_path, changed)
@@ -265,8 +284,8 @@ def test_a_switched_persona_survives_a_reload_and_is_a_version(tmp_path: Path) -
             assert (await ask(gateway))[0] == "anthropic"
             assert (await ask(gateway, "persona/other"))[0] == "openai"
             listed = (await gateway.get("/v1/config/versions")).json()["versions"]
-            assert [row["cause"] for row in listed] == ["api", "persona", "start"]
-            assert [row["switched_personas"] for row in listed] == [["dev"], ["dev"], []]
+            assert [row["cause"] for row in listed] == ["api", "persona", "persona", "persona", "start"]
+            assert [row["switched_personas"] for row in listed] == [["dev"], ["dev"], ["another", "dev"], ["dev"], []]
             assert listed[1]["version"] == two
             assert listed[1]["by"] == "anonymous"
             async with gateway.http.delete(gateway.url + "/v1/personas/dev") as response:
@@ -401,6 +420,21 @@ def test_broken_configurations_are_refused_and_the_old_one_stays(tmp_path: Path)
             assert len(told) == len(files) + 1
             assert all(line["level"] == "error" and line["problems"] and line["config"] == first[1] for line in told)
             assert (await gateway.get("/v1/config/versions")).json()["versions"][-1]["cause"] == "start"
+
+    asyncio.run(run())
+
+
+def test_a_file_that_is_emptied_or_gone_is_refused_whatever_else_could_serve(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            environ = {"GROQ_API_KEY": "gsk-0123456789"}
+            async with serving(tmp_path, persona(upstream, OPENAI), environ) as gateway:
+                first = await ask(gateway)
+                file = tmp_path / "platform.yaml"
+                for change in (lambda: file.write_text(""), lambda: file.write_text("# later\n"), file.unlink):
+                    change()
+                    assert (await gateway.post("/v1/config/reload", {})).status == 422
+                    assert await ask(gateway) == first
 
     asyncio.run(run())
 

@@ -1,6 +1,7 @@
 """What failing upstreams do to callers, and callers to failing upstreams. The upstream's own meter is the oracle."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -521,3 +522,85 @@ def said(client: str, got: Got) -> str:
             case _:
                 out.append(data.get("text", ""))
     return "".join(out)
+
+
+# What people see
+
+
+def test_a_running_gateways_breakers_are_listed_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run() -> None:
+        from execution_platform.cli.providers import providers
+
+        async with two(tmp_path, a={"circuit_breaker": {"failure_threshold": 1}}) as (first, _, gateway):
+            first.script(Script(Status(503)), model="m")
+            first.script(Script(Status(429, retry_after=30)), model="other")
+            await ask(gateway, "a/m")
+            await ask(gateway, "a/other")
+            await asyncio.to_thread(providers, None, gateway.url, as_json=True)
+            told = json.loads(capsys.readouterr().out)["providers"]["a"]
+            assert told["breaker"] == "open"
+            states = {each["model"]: each for each in told["deployments"]}
+            assert states["m"]["breaker"] == "open"
+            assert states["m"]["retry_in"] > 0
+            assert states["other"]["cooling"] > 25
+            await asyncio.to_thread(providers, None, gateway.url)
+            table = capsys.readouterr().out
+            assert "open" in table
+            assert "breaker" in table
+
+    asyncio.run(run())
+
+
+def test_the_log_and_the_headers_tell_the_way_of_a_request(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with two(tmp_path) as (first, second, gateway):
+            log = Log(gateway, tmp_path)
+            first.script(Script(Status(500)), model="*")
+            got = await ask(gateway)
+            assert got.header("x-ep-fallback-from") == "a/m"
+            assert got.header("x-ep-fallback-reason") == "server"
+            second.script(Script(Status(503)), model="*")
+            failed = await ask(gateway)
+            assert failed.header("x-should-retry") == "false", "one layer repeats, not two"
+            lines = await log.requests(2)
+            assert lines[0]["failed"] == ["a/m: server"]
+            assert lines[0]["tries"] == ["a/m: first failed", "b/m: failover ok"]
+            assert lines[1]["attempts"] == 3
+            assert lines[1]["tries"][-1].split(": ")[1] == "retry failed"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["ends", "goes on"])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_wherever_a_stream_is_cut_nothing_is_said_twice_and_nothing_ends_cleanly(
+    client: str, how: Any, goes_on: bool, tmp_path: Path
+) -> None:
+    """R7: a cut at each of the first events."""
+
+    async def run() -> None:
+        words = "one two three four five six seven eight"
+        async with two(tmp_path, continue_on_cut=goes_on) as (first, second, gateway):
+            second.script(Script(Text("...")), model="*")
+            for after in range(10):
+                first.script(Script(Text(words), faults=[Cut(after=after, how=how)], pace=0.001), model="*")
+                got = await gateway.post(*chat_body(client, "hello", "persona/dev", stream=True))
+                assert got.status == 200
+                failed = b'"error"' in got.body
+                text = said(client, got) if not failed else ""
+                if got.header("x-ep-provider") == "b":
+                    assert text == "...", "cut before its content"
+                elif goes_on:
+                    assert text.endswith("...")
+                    assert words.startswith(text.removesuffix("...").rstrip())
+                else:
+                    assert failed
+                    assert b"[DONE]" not in got.body
+                    assert b"message_stop" not in got.body
+                    assert b"event: done" not in got.body
+            assert await breaker(gateway) == "closed", "how an answer ends says nothing about the next one"
+
+    asyncio.run(run())

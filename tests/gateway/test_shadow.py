@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
 from execution_platform.testing import Cut, FakeUpstream, NoAnswer, Script, Status, Text
@@ -155,5 +156,24 @@ def test_only_the_share_that_is_asked_for_is_copied(tmp_path: Path) -> None:
                 await gateway.post(*chat_body("openai_chat", "hi", "fast"))
             await over(gateway, upstream, 6)
             assert sum(exchange.model == "claude-sonnet-4-5" for exchange in upstream.meter) == 2
+
+    asyncio.run(run())
+
+
+def test_a_copy_holds_nothing_of_what_its_original_holds(tmp_path: Path) -> None:
+    async def run() -> None:
+        copies: list[Call] = []
+        async with FakeUpstream() as upstream:
+            limits = {"keys": {"*": {"requests": 2}}}
+            async with serving(tmp_path, shadowed(upstream, rate_limits=limits)) as gateway:
+                state = gateway.gateway.state
+                state.shadows = Shadows(execute, done=lambda copy, seconds: copies.append(copy))
+                for _ in range(2):
+                    assert (await gateway.post(*chat_body("openai_chat", "hi", "fast"))).status == 200
+                await over(gateway, upstream, 4)
+                assert (await gateway.post(*chat_body("openai_chat", "hi", "fast"))).status == 429
+        assert [copy.admission for copy in copies] == [None, None]
+        assert [len(copy.target_admissions) for copy in copies] == [0, 0]
+        assert all(copy.shadow_of == copy.id.removesuffix("-shadow") for copy in copies)
 
     asyncio.run(run())

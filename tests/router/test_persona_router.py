@@ -94,3 +94,19 @@ def test_names_that_lead_nowhere_are_told_at_once() -> None:
                 personas.provider("nobody")
 
     asyncio.run(run())
+
+
+def test_the_in_process_client_has_breakers_and_retries_too() -> None:
+    """R4: one loop for every way in."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, router(upstream) as personas:
+            upstream.script(Script("from the second"))
+            upstream.script(Script(Status(500)), model="claude-*")
+            for _ in range(8):
+                assert (await personas.get_client("dev").chat(HELLO)).text == "from the second"
+            assert sum(exchange.model.startswith("claude") for exchange in upstream.meter.exchanges) == 5
+            upstream.script(Script(Status(503)), Script(Status(500)), Script("at the third try"), model="gemini-*")
+            assert (await personas.get_model(MODELS["gemini"]).chat(HELLO)).text == "at the third try"
+
+    asyncio.run(run())

@@ -1,6 +1,7 @@
 """`ep providers`: what can answer, and what is missing where it cannot."""
 
-from typing import TYPE_CHECKING, Annotated, TypedDict
+import asyncio
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
@@ -29,11 +30,17 @@ class ProviderRow(TypedDict):
 
 def providers(
     config: ConfigFile = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="EP_GATEWAY_URL", help="Gateway to ask.", show_default="none: in process")
+    ] = None,
     *,
     discover: Annotated[bool, typer.Option(help="Look for local servers on their usual ports.")] = True,
     as_json: Json = False,
 ) -> None:
-    """List the providers, live or not, and what is missing."""
+    """List the providers, live or not, and what is missing; of a running gateway with their circuit breakers."""
+    if url is not None:
+        _running(url, as_json=as_json)
+        return
     with told():
         settings = read_settings(config)
         with open_snapshot(settings, discover=discover) as snapshot:
@@ -55,6 +62,41 @@ def providers(
             for row in rows
         ],
     )
+
+
+def _running(url: str, *, as_json: bool) -> None:
+    """The providers of the gateway at `url`, as it sees them now."""
+    with told():
+        views = asyncio.run(_views(url))
+    if as_json:
+        print_json({"providers": views})
+        return
+    print_table(
+        "",
+        ("provider", "kind", "breaker", "models at fault", "missing"),
+        [
+            (name, str(view["kind"]), str(view["breaker"]), _at_fault(view), str(view["reason"] or ""))
+            for name, view in views.items()
+        ],
+    )
+
+
+async def _views(url: str) -> "dict[str, dict[str, object]]":
+    from execution_platform.client import GatewayClient
+
+    async with GatewayClient(url) as gateway:
+        return cast("dict[str, dict[str, object]]", (await gateway.providers())["providers"])
+
+
+def _at_fault(view: "dict[str, object]") -> str:
+    """The models that are not asked as usual, and for how long."""
+    told: list[str] = []
+    for each in cast("list[dict[str, object]]", view.get("deployments", [])):
+        if each["breaker"] != "closed":
+            told.append(f"{each['model']}: {each['breaker']}, next try in {each['retry_in']} s")
+        elif each["cooling"]:
+            told.append(f"{each['model']}: asked to wait {each['cooling']} s")
+    return "; ".join(told)
 
 
 def provider_rows(snapshot: "Snapshot", settings: "Settings") -> list[ProviderRow]:

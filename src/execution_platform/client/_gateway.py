@@ -72,6 +72,10 @@ class GatewayClient:
         request = self._core.get("/v1/capabilities", {"provider": provider})
         return _core.read_object(await self._pool.send(request))
 
+    async def providers(self) -> Object:
+        """The state of every provider, with its circuit breakers: `{"providers": {name: {"configured", "breaker", …}}}`."""
+        return _core.read_object(await self._pool.send(self._core.get("/v1/health/providers")))
+
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()

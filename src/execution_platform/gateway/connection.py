@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest
 from execution_platform.gateway.door import SURPLUS, Door
 from execution_platform.gateway.http import LATE, SlowRequest
+from execution_platform.gateway.joining import Joining
 
 _IDLE, _HEAD, _BODY, _BUSY = range(4)
 _VERSIONS = ("1.1", "1.0")
@@ -78,6 +79,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._peer = ""
         self._surplus = False
+        self._out: Joining
         self._deaf = False
         self._reparse = False
         self._refusal: ExecutionPlatformError | None = None
@@ -87,6 +89,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection; one too many is closed, or answered with a refusal while there is room for that."""
         super().connection_made(transport)
+        self._out = Joining(transport, self.loop)
+        self.transport = cast("asyncio.Transport", self._out)
         self._since = self.loop.time()
         self._peer = self.client[0] if self.client else ""
         door = self._door
@@ -248,6 +252,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer has left: start what was sent ahead, or wait for the next request."""
         self.server_state.total_requests += 1
+        self._out.end_answer()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -279,6 +284,7 @@ class Connection(HttpToolsProtocol):
                 return False
             answer = found
         self.transport.write(answer)
+        self._out.end_answer()
         self.cycle = cast("RequestResponseCycle", _Spent())
         self._phase, self._since = _BODY, self.loop.time()
         if self._surplus or door.drain.begun or not self.parser.should_keep_alive():

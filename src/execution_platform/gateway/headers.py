@@ -5,12 +5,14 @@ import time
 from execution_platform.gateway.http import HeaderList
 from execution_platform.gateway.ratelimits import rate_limit_headers
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Call
+from execution_platform.runtime.call import Call, Outcome
 from execution_platform.spi.loss import loss_header
 
 
 def header_value(text: str) -> bytes:
     """`text` as a header value: printable ASCII only, so that nothing can forge a header."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
     return bytes(byte if 32 <= byte < 127 else 63 for byte in text.encode("ascii", "replace"))
 
 
@@ -37,10 +39,7 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
         headers.append((b"x-ep-cost-usd", header_value(f"{outcome.cost.usd:.8f}")))
     if outcome.simulated:
         headers.append((b"x-ep-simulated", b"true"))
-    fallback = outcome.fallback
-    if fallback is not None:
-        headers.append((b"x-ep-fallback-from", header_value(str(fallback.target))))
-        headers.append((b"x-ep-fallback-reason", header_value(fallback.reason)))
+    headers.extend(_way(outcome))
     if call.limits:
         headers.extend(rate_limit_headers(call))
     if call.dialect.name == "anthropic":
@@ -57,3 +56,15 @@ def _target_headers(target: Target) -> HeaderList:
     if target.arm is not None:
         headers.append((b"x-ep-arm", header_value(target.arm)))
     return headers
+
+
+def _way(outcome: Outcome) -> HeaderList:
+    """Where another target answered than the first, why; and that a vendor's SDK need not try again what was tried here."""
+    fallback = outcome.fallback
+    if fallback is not None:
+        return [
+            (b"x-ep-fallback-from", header_value(str(fallback.target))),
+            (b"x-ep-fallback-reason", header_value(fallback.reason)),
+        ]
+    # SDKs obey it (openai-python and anthropic-sdk-python, `_should_retry`, 2026-10): one layer repeats, not two.
+    return [(b"x-should-retry", b"false")] if outcome.error is not None and outcome.attempts > 1 else []

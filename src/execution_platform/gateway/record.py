@@ -117,17 +117,17 @@ def _count_tries(metrics: Metrics, run: Run) -> None:
     for attempt in run.tried:
         provider = attempt.target.provider
         if attempt.why == "retry":
-            metrics.retries.labels(provider, reason).inc()
+            metrics.upstreams.retries.labels(provider, reason).inc()
         elif attempt.why == "hedge":
-            metrics.hedges.labels(provider, "won" if attempt is run.winner else "lost").inc()
+            metrics.upstreams.hedges.labels(provider, "won" if attempt is run.winner else "lost").inc()
         elif attempt.why == "continuation":
-            metrics.continuations.labels(provider).inc()
+            metrics.upstreams.continuations.labels(provider).inc()
         if attempt.error is not None:
             reason = attempt.error.kind.value
-            metrics.attempts_failed.labels(provider, reason).inc()
+            metrics.upstreams.failed.labels(provider, reason).inc()
     fallback = run.fallback(run.winner.target) if run.winner is not None else None
     if fallback is not None:
-        metrics.failovers.labels(fallback.target.provider, fallback.reason).inc()
+        metrics.upstreams.failovers.labels(fallback.target.provider, fallback.reason).inc()
 
 
 def _observe_arm(metrics: Metrics, call: Call, seconds: float, *, failed: bool) -> None:

@@ -42,11 +42,11 @@ def deployment_view(view: DeploymentView) -> dict[str, object]:
 
 def show_upstreams(metrics: Metrics, snapshot: Snapshot) -> None:
     """Set the gauges of breakers, cool-downs and bulkheads to what they are now."""
-    metrics.breaker.clear()
-    metrics.cooling.clear()
+    metrics.upstreams.breaker.clear()
+    metrics.upstreams.cooling.clear()
     for views in deployments_by_provider(snapshot).values():
         for view in views:
-            metrics.breaker.labels(*view.key).set(_GRAVITY[view.breaker])
-            metrics.cooling.labels(*view.key).set(view.cooling)
+            metrics.upstreams.breaker.labels(*view.key).set(_GRAVITY[view.breaker])
+            metrics.upstreams.cooling.labels(*view.key).set(view.cooling)
     for name in snapshot.providers:
-        metrics.upstream_in_flight.labels(name).set(snapshot.board.upstream(name).bulkhead.inside)
+        metrics.upstreams.in_flight.labels(name).set(snapshot.board.upstream(name).bulkhead.inside)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from execution_platform.observability import semconv
+from execution_platform.observability.upstreams import UpstreamMetrics
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -83,39 +84,7 @@ class Metrics:
             "ep_overhead_seconds", "Seconds spent by the gateway itself", labels, buckets=_OVERHEAD, registry=registry
         )
         self._tokens = Counter(semconv.TOKENS, "Tokens by type", (*labels, "type"), registry=registry)
-        self.attempts_failed = Counter(
-            "ep_attempts_failed", "Failed tries by error kind", (semconv.PROVIDER, "kind"), registry=registry
-        )
-        self.retries = Counter(
-            "ep_retries",
-            "Further tries at a target by what the try before met",
-            (semconv.PROVIDER, "reason"),
-            registry=registry,
-        )
-        self.failovers = Counter(
-            "ep_failovers",
-            "Requests another target answered, by the first choice and why it did not",
-            (semconv.PROVIDER, "reason"),
-            registry=registry,
-        )
-        self.hedges = Counter(
-            "ep_hedges", "Second targets asked beside the first", (semconv.PROVIDER, "outcome"), registry=registry
-        )
-        self.continuations = Counter(
-            "ep_continuations", "Cut answers that went on at this provider", (semconv.PROVIDER,), registry=registry
-        )
-        self.breaker = Gauge(
-            "ep_breaker_state", "0 closed, 1 half open, 2 open", (semconv.PROVIDER, semconv.MODEL), registry=registry
-        )
-        self.cooling = Gauge(
-            "ep_cooldown_seconds",
-            "Seconds a provider asked to be left alone for, as far as they are left",
-            (semconv.PROVIDER, semconv.MODEL),
-            registry=registry,
-        )
-        self.upstream_in_flight = Gauge(
-            "ep_upstream_in_flight", "Requests under way at a provider", (semconv.PROVIDER,), registry=registry
-        )
+        self.upstreams = UpstreamMetrics(registry)
         self.losses = Counter("ep_losses", "Things a translation could not carry", ("severity",), registry=registry)
         self.refused = Counter("ep_refused", "Requests refused by the gateway", ("code",), registry=registry)
         self.streams = Gauge("ep_streams_in_flight", "Streams being served", registry=registry)

@@ -7,7 +7,7 @@ one read of the socket gave: they travel together so that they can leave in one 
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Dialect, Upstream
@@ -25,8 +25,11 @@ from execution_platform.spi.parts import Origin
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest, EmbeddingsRequest
 from execution_platform.spi.response import ChatResponse, EmbeddingsResponse
-from execution_platform.transport.http import HttpCall, HttpTransport, Reply
+from execution_platform.transport.call import HttpCall
 from execution_platform.transport.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from execution_platform.transport.http import HttpTransport, Reply
 
 _ERROR_BODY = 64 * 1024
 _LISTING = 4 * 1024 * 1024
@@ -143,7 +146,7 @@ class WireProvider:
         dialect: Dialect,
         endpoint: Endpoint,
         *,
-        transport: HttpTransport,
+        transport: "HttpTransport",
         timeouts: Timeouts,
         headers: Mapping[str, str],
     ) -> None:
@@ -164,7 +167,7 @@ class WireProvider:
         headers: Mapping[str, str] | None = None,
         *,
         stream: bool = False,
-    ) -> Reply:
+    ) -> "Reply":
         """Send a body as it is. Raises the provider's error when it answers with one."""
         located = await self._endpoint.locate(path, exchange.model)
         all_headers = {**self._headers, **located.headers, **exchange.headers, **(headers or {})}
@@ -180,7 +183,7 @@ class WireProvider:
             await _pass_head(reply)
         return reply
 
-    async def _refusal(self, reply: Reply, model: str) -> ProviderError:
+    async def _refusal(self, reply: "Reply", model: str) -> ProviderError:
         try:
             body = await reply.read(_ERROR_BODY)
         except ProviderError:
@@ -247,7 +250,7 @@ class WireProvider:
         except ProviderError as error:
             raise self._named(error, exchange.model) from error.__cause__
 
-    async def read(self, reply: Reply, exchange: Exchange) -> bytes:
+    async def read(self, reply: "Reply", exchange: Exchange) -> bytes:
         """The whole body of an answer, within bounds."""
         for name in _TOLD_HEADERS:
             value = reply.headers.get(name)
@@ -305,7 +308,7 @@ class WireProvider:
         await self._endpoint.aclose()
 
 
-async def _pass_head(reply: Reply) -> None:
+async def _pass_head(reply: "Reply") -> None:
     """The place between a provider's head and its body, where a failure must not leave the connection behind."""
     try:
         await reach("kernel.after_head")

@@ -119,14 +119,11 @@ class Fleet:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # Nothing runs yet; `aclose` finds them.
-        task = loop.create_task(self._close(list(self._unused.values())))
+        for provider in self._unused.values():
+            task = loop.create_task(_close(provider))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         self._unused.clear()
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def _close(self, providers: list[Provider]) -> None:
-        for provider in providers:
-            await provider.aclose()
 
     def _one(self, given: ProviderConfig, *, simulate: bool) -> Provider | None:
         """One provider; simulated in development when it has no key; None when one that nobody asked for cannot be built."""
@@ -150,7 +147,12 @@ class Fleet:
         """Stop every provider and close every connection."""
         await asyncio.gather(*self._closing, return_exceptions=True)
         left = {id(each): each for generation in self._generations for each in generation.providers.values()}
-        await self._close([*self._unused.values(), *left.values()])
+        for provider in (*self._unused.values(), *left.values()):
+            await provider.aclose()
         self._unused.clear()
         self._generations.clear()
         await self.transport.aclose()
+
+
+async def _close(provider: Provider) -> None:
+    await provider.aclose()

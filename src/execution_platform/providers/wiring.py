@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.secret import Secret, SecretRef
@@ -11,8 +11,10 @@ from execution_platform.exceptions import ConfigError, NotConfigured
 from execution_platform.providers.base import Endpoint, Located, Provider, WireProvider
 from execution_platform.providers.registry import AuthStyle, ProviderSpec, load_build, specs
 from execution_platform.transport.auth import Auth, Bearer, Credential, HeaderKey, NoAuth, Origin
-from execution_platform.transport.http import HttpTransport
 from execution_platform.transport.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from execution_platform.transport.http import HttpTransport
 
 __all__ = ["ProviderConfig", "StaticEndpoint", "Wiring", "auth_of", "build_provider", "wire"]
 
@@ -25,7 +27,7 @@ _URLS_KEPT = 1024
 class Wiring:
     """What providers share: the pool of connections and the way to secrets."""
 
-    transport: HttpTransport
+    transport: "HttpTransport"
     resolve_secret: Callable[[SecretRef], Secret]
 
 

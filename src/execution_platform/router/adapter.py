@@ -1,10 +1,12 @@
 """One provider by its name, without a persona."""
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from execution_platform.config.settings import Settings
 from execution_platform.router.persona import PersonaRouter, RoutedClient
+
+if TYPE_CHECKING:
+    from execution_platform.config.settings import Settings
 
 
 class Adapter(RoutedClient):
@@ -27,7 +29,7 @@ class Adapter(RoutedClient):
         await self.aclose()
 
 
-def get_adapter(name: str = "auto", *, settings: Settings | None = None) -> Adapter:
+def get_adapter(name: str = "auto", *, settings: "Settings | None" = None) -> Adapter:
     """A client for a provider (its default model), for `provider/model`, or for the default provider with `auto`.
 
     Nothing is opened before the first call, which raises `NotConfigured` where a key is missing. Raises `RouterError` for an

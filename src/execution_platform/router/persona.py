@@ -7,14 +7,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from execution_platform.config.files import load_config
-from execution_platform.config.resolve import PersonaConfig, live_providers, resolve
-from execution_platform.config.settings import Settings
+from execution_platform.config.values import PersonaConfig
 from execution_platform.exceptions import RouterError
 from execution_platform.providers.base import Exchange, Provider
-from execution_platform.providers.fleet import Fleet
 from execution_platform.providers.registry import specs
 from execution_platform.resilience.board import Board
 from execution_platform.router.attempt import Attempt
@@ -28,6 +25,9 @@ from execution_platform.spi.events import Event
 from execution_platform.spi.messages import Message
 from execution_platform.spi.request import ChatRequest, EmbeddingsRequest
 from execution_platform.spi.response import EmbeddingsResponse
+
+if TYPE_CHECKING:
+    from execution_platform.config.settings import Settings
 
 
 class RoutedClient:
@@ -103,8 +103,14 @@ class PersonaRouter:
         *,
         capabilities: Mapping[str, object] | None = None,
         policy: Mapping[str, object] | None = None,
-        settings: Settings | None = None,
+        settings: "Settings | None" = None,
     ) -> None:
+        # What reads configuration and what opens connections is loaded when a router is made, not when it is imported.
+        from execution_platform.config.files import load_config
+        from execution_platform.config.resolve import live_providers, resolve
+        from execution_platform.config.settings import Settings
+        from execution_platform.providers.fleet import Fleet
+
         settings = settings if settings is not None else Settings()
         overlays = [dict(overlay) for overlay in (capabilities, policy) if overlay]
         raw = load_config(settings, policy_path, overlays=overlays)

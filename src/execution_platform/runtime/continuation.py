@@ -20,6 +20,7 @@ from execution_platform.router.patience import first_content
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.exchange import departing
 from execution_platform.runtime.request import canonical
+from execution_platform.runtime.throttle import throttle_target
 from execution_platform.spi.events import (
     CitationDelta,
     Event,
@@ -218,6 +219,7 @@ async def _next(call: Call, before: Attempt, text: str, error: ProviderError) ->
 
     async def attempt(tried: Attempt) -> tuple[Attempt, Committed]:
         tried.why = "continuation"
+        await throttle_target(call, tried)
         provider = call.snapshot.provider(tried.target.provider)
         exchange = await departing(call, tried, provider)
         wanted = continuation(request, text, exchange.profile)

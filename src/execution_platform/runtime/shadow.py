@@ -15,9 +15,11 @@ from random import Random
 
 from execution_platform.exceptions import ExecutionPlatformError, TimeoutError  # noqa: A004 - the house's own
 from execution_platform.router.chain import aclose
+from execution_platform.router.table import Route
 from execution_platform.runtime.answer import Answer
-from execution_platform.runtime.call import Call, Outcome
+from execution_platform.runtime.call import Call
 from execution_platform.runtime.observe import settle
+from execution_platform.runtime.throttle import settle_limits
 
 Execute = Callable[[Call], Awaitable[Answer]]
 Done = Callable[[Call, float], None]
@@ -29,6 +31,31 @@ _SECONDS = 300.0
 
 def nobody(call: Call, seconds: float) -> None:
     """Nobody keeps books."""
+
+
+def copied(call: Call, route: Route, deadline: float) -> Call:
+    """A call that asks the same over another route. What the original holds, owes or has found is not part of it."""
+    return Call(
+        f"{call.id}-shadow",
+        call.principal,
+        call.dialect,
+        call.body,
+        call.peek,
+        call.snapshot,
+        path_model=call.path_model,
+        persona=call.persona,
+        sse=call.sse,
+        trace=call.trace,
+        forwarded=call.forwarded,
+        deadline=deadline,
+        loss_policy=call.loss_policy,
+        repeats=False,
+        headers=call.headers,
+        shadow_of=call.id,
+        route=route,
+        decoded=call.decoded,
+        request=call.request,
+    )
 
 
 class Shadows:
@@ -67,16 +94,7 @@ class Shadows:
             self._dropped()
             return
         loop = asyncio.get_running_loop()
-        copy = replace(
-            call,
-            id=f"{call.id}-shadow",
-            shadow_of=call.id,
-            route=replace(call.route, targets=(shadow.target,), shadow=None),
-            outcome=Outcome(),
-            repeats=False,
-            deadline=loop.time() + self._seconds,
-            started=time.perf_counter(),
-        )
+        copy = copied(call, replace(call.route, targets=(shadow.target,), shadow=None), loop.time() + self._seconds)
         self._bytes += len(call.body)
         copy.snapshot.generation.enter()
         task = loop.create_task(self._run(copy))
@@ -89,6 +107,7 @@ class Shadows:
         finally:
             self._bytes -= len(copy.body)
             settle(copy)
+            settle_limits(copy)
             self._done(copy, time.perf_counter() - copy.started)
             copy.snapshot.generation.leave()
 

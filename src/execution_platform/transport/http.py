@@ -20,7 +20,6 @@ import asyncio
 import builtins
 import math
 import re
-from collections.abc import Mapping
 from ssl import SSLContext
 from typing import Final, NamedTuple
 
@@ -32,6 +31,7 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
+from execution_platform.transport.call import HttpCall
 from execution_platform.transport.failures import (
     FAILURES,
     WIRE_ERRORS,
@@ -72,16 +72,6 @@ _OWN_HEADERS: Final = frozenset(
     )
 )
 _BODYLESS: Final = frozenset({"GET", "HEAD", "DELETE"})
-
-
-class HttpCall(NamedTuple):
-    """One request. `stream` tells that the answer comes in pieces, so that silence is judged between two of them."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-    stream: bool = False
 
 
 class _Route(NamedTuple):
