@@ -11,6 +11,7 @@ from execution_platform.config.secret import SecretRef
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
+Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
@@ -355,6 +356,21 @@ class RawDrain(Raw):
         return self
 
 
+class RawLedger(Raw):
+    """How the books are kept; read when the gateway starts."""
+
+    durability: Durability = Field(
+        default="process",
+        description="What a recorded try survives before it leaves: the end of the process, or of the machine (disk).",
+    )
+    journal_cap: Size = Field(
+        default=256 * 1024 * 1024,
+        description="Most that one worker's journal may hold while the database is away; then new calls get 503.",
+    )
+    log_requests: bool = Field(default=True, description="Keep a log of requests, without their content.")
+    request_days: int = Field(default=30, ge=1, description="Days after which the request log forgets.")
+
+
 class RawConfig(Raw):
     """The whole file."""
 
@@ -368,6 +384,7 @@ class RawConfig(Raw):
         default=False, description="Let another target go on where a stream of plain text was cut."
     )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
+    ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
     drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
     trusted_proxies: list[Network] = Field(
         default_factory=list[str],

@@ -14,6 +14,7 @@ CONCURRENCY = 1000
 """Requests under way at a provider that sets no limit of its own."""
 Hedge = bool | float
 """Whether a second target is asked before the first has failed: true after its usual slowest, a number after so many seconds."""
+Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
@@ -239,6 +240,16 @@ class RateLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerConfig:
+    """How the books are kept."""
+
+    durability: Durability = "process"
+    journal_cap: int = 256 * 1024 * 1024
+    log_requests: bool = True
+    request_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """One version of the configuration."""
 
@@ -250,6 +261,7 @@ class Resolved:
     """Other names for models, each to the name it stands for."""
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
     drain: DrainLimits = field(default_factory=DrainLimits)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""

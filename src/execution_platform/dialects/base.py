@@ -89,6 +89,13 @@ class Metered:
     committed: bool = False
     finished: bool = False
     error: ProviderError | None = None
+    deltas: int = 0
+    """Pieces of the answer that have passed since its head, for the case that its usage never comes."""
+    characters: int = 0
+    """Of those pieces, where they were decoded."""
+    head: bytes = b""
+    sample: bytes = b""
+    """Where they were not: the first frames as they came, and the last ones."""
 
 
 class StreamDecoder(Protocol):

@@ -59,6 +59,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         headers = read_headers(scope)
         call = await _open(state, match, scope, headers, receive, request_id)
         call.started = started
+        call.books = state.books
         if call.peek.stream:
             out = StreamOut(state, call, send)
             out.open()
@@ -80,6 +81,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
             out.close()
         if call is not None:
             state.admission.leave()
+            state.books.close(call)
             settle_limits(call)
         state.record(scope, match.spec, call, request_id, status, started)
         generation.leave()
@@ -194,6 +196,8 @@ async def _run(call: Call) -> Answer:
 async def _send(call: Call, out: StreamOut | None, answer: Answer, send: Send) -> None:
     if answer.body is not None:
         settle(call)
+        if call.books is not None:
+            call.books.close(call)
         await send_body(send, 200, answer_headers(call, answer.content_type), answer.body)
     elif out is not None:
         await out.run(answer)

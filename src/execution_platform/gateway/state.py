@@ -8,6 +8,7 @@ from execution_platform.config.settings import Settings
 from execution_platform.exceptions import AuthenticationError, RateLimited
 from execution_platform.gateway.admission import Admission
 from execution_platform.gateway.auth import Authenticator, Headers
+from execution_platform.gateway.bookkeeping import Bookkeeping
 from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
@@ -73,11 +74,14 @@ class State:
         watch_admission(self.metrics, self.admission)
         self.builder.board.on_change.append(self._note_breaker)
         self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
+        self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
+        self.books = self.bookkeeping.books
         self.started_at = time.time()
 
     async def start(self) -> None:
         """Look for local servers, then serve, and listen to changes of the configuration."""
         self.pulse.start()
+        await self.bookkeeping.start()
         self.lag.start()
         if self.siblings is not None:
             await self.siblings.start()
@@ -109,6 +113,7 @@ class State:
             await self.shared_board.stop()
         if self.link is not None:
             await self.link.stop()
+        await self.bookkeeping.stop()
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()
@@ -214,6 +219,7 @@ class State:
 
     def _record_shadow(self, copy: Call, seconds: float) -> None:
         """The same for a copy that is over."""
+        self.books.close(copy)
         observe_shadow(self.metrics, copy, seconds)
         self.log.write(shadow_record(copy, seconds))
 

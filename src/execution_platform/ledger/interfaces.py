@@ -11,12 +11,15 @@ are for people; order and identity come from ids and from the journal.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.spi.usage import Confidence
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 EventStatus = Literal["ok", "failed", "retried", "hedge_loser", "aborted", "cut", "shadow", "lost", "tracked"]
 """How a try ended.
@@ -32,6 +35,11 @@ class StorageUnavailable(ExecutionPlatformError):
 
     kind = ErrorKind.UNAVAILABLE
     code = "storage_unavailable"
+
+    @property
+    def failover(self) -> bool:
+        """Another target needs the same journal."""
+        return False
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,11 +131,11 @@ class CostEvent(msgspec.Struct, frozen=True, gc=False):
 class Projection(Protocol):
     """A sum of events that is kept in the transaction that stores them, and therefore never differs from them.
 
-    `connection` is SQLAlchemy's `AsyncConnection`; `events` are only those that were not stored before, each exactly
+    `events` are only those that were not stored before, each exactly
     once over the life of the database. Raising undoes the whole batch, which is then delivered again.
     """
 
-    async def project(self, connection: object, events: Sequence[CostEvent]) -> None:
+    async def project(self, connection: "AsyncConnection", events: Sequence[CostEvent]) -> None:
         """Add `events` to the sum."""
         ...
 

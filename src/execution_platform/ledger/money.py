@@ -10,17 +10,16 @@ NANOS = 1_000_000_000
 """Nano-dollars of a US dollar."""
 
 _NANOS = Decimal(NANOS)
-_ONE = Decimal(1)
 
 
 def to_nanos(usd: Decimal) -> int:
     """`usd` in nano-dollars, rounded to the nearest. For costs."""
-    return int((usd * _NANOS).quantize(_ONE, ROUND_HALF_EVEN))
+    return int((usd * _NANOS).to_integral_value(ROUND_HALF_EVEN))
 
 
 def hold_nanos(usd: Decimal) -> int:
     """`usd` in nano-dollars, rounded up. For reservations: what is held is never less than what may be spent."""
-    return int((usd * _NANOS).quantize(_ONE, ROUND_CEILING))
+    return int((usd * _NANOS).to_integral_value(ROUND_CEILING))
 
 
 def to_usd(nanos: int) -> Decimal:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from execution_platform.observability import semconv
 from execution_platform.observability.edge import ConfigMetrics, EdgeMetrics, SharedMetrics
 from execution_platform.observability.experiments import ExperimentMetrics
+from execution_platform.observability.ledger import LedgerMetrics
 from execution_platform.observability.upstreams import ProbeMetrics, UpstreamMetrics
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -62,6 +63,7 @@ class Metrics:
         self.edge = EdgeMetrics(registry)
         self.shared = SharedMetrics(registry)
         self.config = ConfigMetrics(registry)
+        self.ledger = LedgerMetrics(registry)
         self.experiments = ExperimentMetrics(registry, _SECONDS)
         self.probes = ProbeMetrics(registry, _SECONDS)
         self.log_dropped = Gauge("ep_log_lines_dropped", "Log lines nobody read in time", registry=registry)

@@ -5,13 +5,18 @@ also passes bodies through unchanged (`send`) when the client speaks its dialect
 one read of the socket gave: they travel together so that they can leave in one write.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Dialect, Upstream
-from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, RequirementError
+from execution_platform.exceptions import (
+    ErrorKind,
+    ProtocolError,
+    ProviderError,
+    RequirementError,
+)
 from execution_platform.providers.registry import ProviderSpec
 from execution_platform.spi.assemble import explode
 from execution_platform.spi.events import Event
@@ -32,6 +37,14 @@ _UNARY_BODY = 64 * 1024 * 1024
 _TOLD_HEADERS = ("x-request-id", "request-id", "openai-processing-ms")
 
 
+class Entry(Protocol):
+    """A try in the books."""
+
+    def depart(self) -> Awaitable[None] | None:
+        """Record that the try leaves now; to be awaited if anything is returned. Raises `StorageUnavailable`."""
+        ...
+
+
 @dataclass(slots=True)
 class Exchange:
     """One try at one target: what the provider must know, and what it tells back besides the answer."""
@@ -46,6 +59,16 @@ class Exchange:
     losses: list[Loss] = field(default_factory=list[Loss])
     told: dict[str, str] = field(default_factory=dict[str, str])
     """The provider's own request id and the like, for logs and `x-ep-upstream-*`."""
+    entry: "Entry | None" = None
+    """The try's entry in the books. A `WireProvider` has it depart; for other providers the kernel does."""
+
+
+async def depart(exchange: Exchange) -> None:
+    """Enter the try into the books, before its first byte leaves. Raises `StorageUnavailable`."""
+    if exchange.entry is not None:
+        durable = exchange.entry.depart()
+        if durable is not None:
+            await durable
 
 
 class Provider(Protocol):
@@ -149,6 +172,7 @@ class WireProvider:
         located = await self._endpoint.locate(path, exchange.model)
         all_headers = {**self._headers, **located.headers, **exchange.headers, **(headers or {})}
         call = HttpCall("POST", located.url, all_headers, body, stream)
+        await depart(exchange)
         try:
             reply = await self._transport.send(call, timeouts=self.timeouts, deadline=exchange.deadline)
         except ProviderError as error:

@@ -10,7 +10,7 @@ from execution_platform.router.persona import with_persona
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
-from execution_platform.runtime.exchange import exchange_for, run_for
+from execution_platform.runtime.exchange import departing, run_for
 from execution_platform.runtime.throttle import throttle_target
 
 _JSON = "application/json"
@@ -27,7 +27,7 @@ async def embed(call: Call) -> Answer:
     async def attempt(tried: Attempt) -> Answer:
         provider = call.snapshot.provider(tried.target.provider)
         await throttle_target(call, tried)
-        exchange = exchange_for(call, tried, provider)
+        exchange = await departing(call, tried, provider)
         response = await whole_answer(provider, exchange, provider.embed(request, exchange))
         tried.metered.usage = response.usage
         tried.metered.finished = True
@@ -47,9 +47,10 @@ async def count_tokens(call: Call) -> Answer:
 
     async def attempt(tried: Attempt) -> Answer:
         provider = call.snapshot.provider(tried.target.provider)
-        exchange = exchange_for(call, tried, provider)
+        exchange = await departing(call, tried, provider)
         counted = await whole_answer(provider, exchange, provider.count(request, exchange))
         call.outcome.estimated = counted is None
+        tried.metered.finished = True
         return Answer(_JSON, body=codec.encode_response(estimate_tokens(request) if counted is None else counted))
 
     return await _over_chain(call, attempt)

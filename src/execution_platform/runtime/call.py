@@ -3,10 +3,11 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from execution_platform.dialects.base import Dialect, Metered, Peek
 from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.ledger.interfaces import Account
 from execution_platform.limits.limiter import Admission, Limit
 from execution_platform.observability.correlation import Trace
 from execution_platform.router.attempt import Attempt, Detour
@@ -18,6 +19,9 @@ from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.spi.loss import Loss, LossPolicy
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.usage import Cost, Usage
+
+if TYPE_CHECKING:
+    from execution_platform.runtime.books import Books, Try
 
 Operation = Literal["chat", "embeddings", "count"]
 
@@ -50,6 +54,10 @@ class Outcome:
     losses: list[Loss] = field(default_factory=list[Loss])
     continued: int = 0
     """How often the answer went on from another target after a cut."""
+    tries: list["Try"] = field(default_factory=list["Try"])
+    """Exchanges with providers, as the books have them."""
+    account: Account | None = None
+    """Who pays, once somebody had to know."""
     error: ExecutionPlatformError | None = None
     first_content: float | None = None
     """`time.perf_counter()` at the first real content."""
@@ -104,6 +112,8 @@ class Call:
     body: bytes
     peek: Peek
     snapshot: Snapshot
+    books: "Books | None" = None
+    """Where its tries are entered; None where nobody pays."""
     operation: Operation = "chat"
     path_model: str | None = None
     """The model, where the path names it."""

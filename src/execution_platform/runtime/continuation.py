@@ -18,7 +18,7 @@ from execution_platform.router.attempt import Attempt, Detour
 from execution_platform.router.chain import Committed, commit, first_to_commit
 from execution_platform.router.patience import first_content
 from execution_platform.runtime.call import Call
-from execution_platform.runtime.exchange import exchange_for
+from execution_platform.runtime.exchange import departing
 from execution_platform.runtime.request import canonical
 from execution_platform.runtime.throttle import throttle_target
 from execution_platform.spi.events import (
@@ -221,7 +221,7 @@ async def _next(call: Call, before: Attempt, text: str, error: ProviderError) ->
         tried.why = "continuation"
         await throttle_target(call, tried)
         provider = call.snapshot.provider(tried.target.provider)
-        exchange = exchange_for(call, tried, provider)
+        exchange = await departing(call, tried, provider)
         wanted = continuation(request, text, exchange.profile)
         committed = await first_content(
             tried, provider, exchange, commit(provider.stream(wanted, exchange), tried.metered)

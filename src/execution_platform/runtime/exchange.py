@@ -1,7 +1,7 @@
 """What a provider is told about one try."""
 
 from execution_platform.config.values import Hedge
-from execution_platform.providers.base import Exchange, Provider, WireProvider
+from execution_platform.providers.base import Exchange, Provider, WireProvider, depart
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.chain import Run
 from execution_platform.router.hedging import hedge_of
@@ -18,7 +18,16 @@ def exchange_for(call: Call, attempt: Attempt, provider: Provider) -> Exchange:
         headers["traceparent"] = call.trace.header
     model = attempt.target.model
     profile = call.snapshot.profile(attempt.target)
-    return Exchange(model, profile, call.loss_policy, headers, call.deadline, attempt.losses, attempt.told)
+    entry = None if call.books is None else call.books.begin(call, attempt)
+    return Exchange(model, profile, call.loss_policy, headers, call.deadline, attempt.losses, attempt.told, entry)
+
+
+async def departing(call: Call, attempt: Attempt, provider: Provider) -> Exchange:
+    """The exchange of one try, entered in the books unless the provider does that itself with the first byte."""
+    exchange = exchange_for(call, attempt, provider)
+    if not isinstance(provider, WireProvider):
+        await depart(exchange)
+    return exchange
 
 
 def run_for(call: Call, *, stream: bool, hedge: Hedge) -> Run:

@@ -22,7 +22,7 @@ from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.continuation import events_of, may_continue
-from execution_platform.runtime.exchange import exchange_for, run_for
+from execution_platform.runtime.exchange import departing, run_for
 from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
@@ -54,7 +54,7 @@ async def execute(call: Call) -> Answer:
 async def _attempt(call: Call, attempt: Attempt) -> Answer:
     provider = call.snapshot.provider(attempt.target.provider)
     await throttle_target(call, attempt)
-    exchange = exchange_for(call, attempt, provider)
+    exchange = await departing(call, attempt, provider)
     attempt.simulated = provider.simulated
     if ARMED:
         await reach("kernel.before_dispatch")
@@ -64,6 +64,12 @@ async def _attempt(call: Call, attempt: Attempt) -> Answer:
         attempt.passthrough = True
         return await _relayed(call, attempt, provider, exchange)
     return await _translated(call, attempt, provider, exchange)
+
+
+def enter_end(call: Call) -> None:
+    """The answer is complete: that is in the books before the client can see it."""
+    if call.books is not None:
+        call.books.answered(call)
 
 
 # Passthrough
@@ -133,15 +139,22 @@ async def _relay_head(reply: Reply, relay: Relay) -> _Opened:
 async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opened) -> AsyncIterator[bytes]:
     outcome, metered, clean = call.outcome, relay.metered, call.snapshot.redactor.body
     outcome.first_content = time.perf_counter()
-    last = opened.held
+    metered.head = metered.sample = opened.held
     try:
+        if metered.finished:
+            enter_end(call)
         yield opened.held
         async for data in opened.chunks:
             out = relay.feed(data)
             if out:
+                metered.deltas += out.count(b"data: ") or 1
+                metered.sample = out
+                if metered.finished:
+                    enter_end(call)
                 yield out if metered.error is None else clean(out)
-                last = out
         tail = relay.close()
+        if metered.finished:
+            enter_end(call)
         if tail:
             yield tail if metered.error is None else clean(tail)
         if metered.error is not None:
@@ -150,7 +163,8 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
             raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
     except ExecutionPlatformError as error:
         outcome.error = error
-        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id, array=None if call.sse else last)
+        array = None if call.sse else metered.sample
+        yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id, array=array)
     finally:
         attempt.leave()
         opened.reply.close()
@@ -204,13 +218,18 @@ async def _encode_rest(
     continued = 0
     try:
         if batches is committed.rest:
-            yield encoder.send(watch.events(committed.held))
+            first = encoder.send(watch.events(committed.held))
+            if attempt.metered.finished:
+                enter_end(call)
+            yield first
         async for batch in batches:
             mark = b""
             if outcome.continued != continued:
                 continued = outcome.continued
                 mark = _other_hand(call, downstream, watch)
             data = mark + encoder.send(watch.events(batch))
+            if outcome.metered.finished:
+                enter_end(call)
             if data:
                 yield data
             if outcome.error is not None:

@@ -15,6 +15,7 @@ from execution_platform.spi.events import (
     PartFinished,
     PartStarted,
     Started,
+    TextDelta,
     UsageReported,
 )
 from execution_platform.spi.parts import Part, ThinkingPart, ToolCallPart
@@ -54,6 +55,9 @@ class Watch:
         for event in events:
             match event:
                 case PartDelta():
+                    metered.deltas += 1
+                    if isinstance(event.delta, TextDelta):
+                        metered.characters += len(event.delta.text)
                     self._grow(event)
                 case PartStarted(part=ThinkingPart() | ToolCallPart() as part):
                     self._parts[event.index] = _Building(part)
@@ -66,6 +70,7 @@ class Watch:
                     self._keep()
                 case Started():
                     metered.id, metered.model, metered.committed = event.id, event.model, True
+                    metered.usage = event.usage or metered.usage
                 case Failed():
                     self._call.outcome.error = self._call.snapshot.redactor.error(event.error)
                 case _:

@@ -58,6 +58,7 @@ def providers(state: GatewayState, _: Caller) -> dict[str, Any]:
 @router.get("/metrics")
 async def metrics(state: GatewayState, _: Caller) -> Response:
     """Prometheus text; where several workers share the address, of all of them."""
+    state.bookkeeping.gauge()
     show_upstreams(state.metrics, state.snapshot)
     text = state.metrics.render() if state.siblings is None else await state.siblings.render()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

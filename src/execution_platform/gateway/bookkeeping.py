@@ -1,0 +1,188 @@
+"""The books of one gateway process, put together: journal, outbox, recovery, database.
+
+The database and its libraries are opened by the first who needs them: the first event to store, the first report. What
+depends on the database being there is background work; no request waits for it.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from execution_platform.config.settings import Settings
+from execution_platform.config.values import LedgerConfig
+from execution_platform.exceptions import ConfigError, ExecutionPlatformError
+from execution_platform.ledger.books import JournalLedger
+from execution_platform.ledger.interfaces import CostEvent, Projection, Settled
+from execution_platform.ledger.outbox import Outbox, happens
+from execution_platform.runtime.books import Books
+from execution_platform.storage.address import address
+from execution_platform.storage.engine import Storage
+
+if TYPE_CHECKING:
+    from execution_platform.ledger.store import EventStore
+    from execution_platform.observability.logging import LineLog
+    from execution_platform.observability.metrics import Metrics
+
+JOURNAL = "journal"
+_RECOVER_SECONDS = 300.0
+_RETRY_SECONDS = 5.0
+_LAST_DELIVERY_SECONDS = 5.0
+_FRESH_SECONDS = 1.0
+
+
+class Bookkeeping:
+    """Owns the ledger of a process. Making one opens nothing; `start` does."""
+
+    def __init__(self, settings: Settings, config: LedgerConfig, log: "LineLog", metrics: "Metrics") -> None:
+        self.storage = Storage(address(settings.database_url, settings.workspace_root))
+        self.books = Books()
+        self.projections: list[Projection] = []
+        """Sums that are kept with the events; to be completed before `start`."""
+        self.settled: list[Settled] = []
+        """Who must know of every settlement at once; to be completed before `start`."""
+        self.recovered: list[Callable[[str], Awaitable[None]]] = []
+        """Called with the worker whose journal has been read to its end."""
+        self.ledger: JournalLedger | None = None
+        self.outbox: Outbox | None = None
+        self._root = settings.workspace_root / JOURNAL
+        self._config = config
+        self._log = log
+        self._metrics = metrics
+        self._store: EventStore | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open this worker's journal and begin to deliver it. Raises `ConfigError` when the workspace is not writable."""
+        config = self._config
+        try:
+            self.ledger = JournalLedger(
+                self._root, durability=config.durability, cap_bytes=config.journal_cap, settled=self._tell_settled
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"the journal cannot be written below the workspace: {error.strerror}; set EP_WORKSPACE_ROOT to a "
+                "folder this process may write"
+            ) from error
+        self.outbox = Outbox(self.ledger.journal, self, tell=self._tell)
+        self.books.ledger = self.ledger
+        self.books.start()
+        loop = asyncio.get_running_loop()
+        self._stopping.clear()
+        running = (self.outbox.run(self._stopping), self._recover_again_and_again())
+        self._tasks = [loop.create_task(each) for each in running]
+
+    async def stop(self) -> None:
+        """Deliver what is left, within limits; what cannot be delivered is recovered by the next start."""
+        await self.books.stop()
+        self._stopping.set()
+        if self._tasks:
+            # Not cancelled at once: a transaction that is under way ends in order.
+            _, slow = await asyncio.wait(self._tasks, timeout=_LAST_DELIVERY_SECONDS)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._tasks = []
+        if self.ledger is not None:
+            await self._close(self.ledger)
+        await self.storage.close()
+
+    async def _close(self, ledger: JournalLedger) -> None:
+        outbox = self.outbox
+        # SQLite that was never opened stays closed: the journal is on the same disk, and the next start reads it.
+        if outbox is not None and outbox.lag_bytes and (self.storage.opened or self.storage.is_postgresql):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_DELIVERY_SECONDS):
+                    await outbox.deliver()
+        done = outbox is not None and outbox.is_level and not ledger.open
+        folder = ledger.journal.folder
+        await ledger.close()
+        if done:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def fresh(self) -> None:
+        """Before a report: deliver what this process has written, if that takes no longer than a second."""
+        if self.outbox is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FRESH_SECONDS):
+                    await self.outbox.deliver()
+
+    async def store(self) -> "EventStore":
+        """Where events are stored, ready for use. Raises `DatabaseUnavailable`."""
+        if self._store is None:
+            await self.storage.engine()
+            from execution_platform.ledger.store import EventStore
+
+            self._store = EventStore(self.storage, self.projections)
+        await self._store.prepare()
+        return self._store
+
+    async def apply(self, events: Sequence[CostEvent]) -> int:
+        """Store events; the outbox's way to the database. Raises `DatabaseUnavailable`."""
+        return await (await self.store()).apply(events)
+
+    async def recover(self) -> None:
+        """Store what dead workers left behind. Raises `DatabaseUnavailable`."""
+        folders = await asyncio.to_thread(_others, self._root, self.ledger)
+        if not folders:
+            return
+        store = await self.store()
+        from execution_platform.ledger.recovery import recover
+
+        begun = time.perf_counter()
+        found = await recover(self._root, store, self._tell_recovered)
+        if found.folders:
+            self._log.event(
+                "ledger_recovered",
+                "warning" if found.lost or found.damaged else "info",
+                workers=found.folders,
+                events=found.events,
+                lost=found.lost,
+                damaged=found.damaged,
+                seconds=round(time.perf_counter() - begun, 2),
+            )
+
+    async def _recover_again_and_again(self) -> None:
+        pause = 0.0
+        while not await happens(self._stopping, within=pause):
+            pause = _RECOVER_SECONDS
+            try:
+                await self.recover()
+            except ExecutionPlatformError as error:
+                pause = _RETRY_SECONDS
+                self._log.event("ledger_recovery_waits", "warning", reason=error.message)
+
+    async def _tell_recovered(self, worker: str) -> None:
+        for hook in self.recovered:
+            await hook(worker)
+
+    def _tell_settled(self, *entry: object) -> None:
+        for hook in self.settled:
+            hook(*entry)  # type: ignore[arg-type]
+
+    def _tell(self, name: str, reason: str) -> None:
+        self._log.event(name, "info" if name in {"ledger_flowing", "journal_writable"} else "error", reason=reason)
+
+    def gauge(self) -> None:
+        """Bring the metrics up to date, before they are read."""
+        metrics, ledger, outbox = self._metrics.ledger, self.ledger, self.outbox
+        if ledger is None or outbox is None:
+            return
+        metrics.journal_bytes.set(ledger.journal.held)
+        metrics.journal_full.set(ledger.journal.full)
+        metrics.open_tries.set(len(ledger.open))
+        metrics.lag_bytes.set(outbox.lag_bytes)
+        metrics.delivered.set(outbox.progress.delivered)
+        metrics.failures.set(outbox.progress.failures)
+        metrics.refused.set(ledger.refused)
+        since = outbox.progress.blocked_since
+        metrics.blocked_seconds.set(0 if since is None else time.time() - since)
+
+
+def _others(root: Path, own: JournalLedger | None) -> list[Path]:
+    mine = None if own is None else own.journal.folder
+    return [path for path in root.glob("*") if path.is_dir() and path != mine]

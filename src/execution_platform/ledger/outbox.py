@@ -1,0 +1,147 @@
+"""The way from the journal to the database, in the background, for as long as the database takes.
+
+One task per worker reads what the journal has gained and stores it in batches. While the database is away nothing is lost
+and nothing waits: the journal grows, up to its cap. The task never ends by itself; what fails is told once when it begins
+and once when it is over, and counted in between.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.ledger.interfaces import CostEvent
+from execution_platform.ledger.journal import Journal
+from execution_platform.ledger.reading import Reader
+
+_BATCH = 1000
+_PAUSE = 0.25
+_LONGEST_PAUSE = 2.0
+"""Seconds between tries while the database is away: the books are level again soon after it is back."""
+
+Tell = Callable[[str, str], None]
+"""Told an event's name and its reason: `ledger_blocked`, `ledger_flowing`."""
+
+
+class Store(Protocol):
+    """Where events go."""
+
+    async def apply(self, events: Sequence[CostEvent]) -> int:
+        """Store those that are not there yet. Raises `ExecutionPlatformError`."""
+        ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a metric and `ep db status` tell of an outbox."""
+
+    delivered: int = 0
+    failures: int = 0
+    """Batches the database did not take."""
+    blocked_since: float | None = None
+    """`time.time()` of the first failure since the last success."""
+    reason: str = ""
+
+
+async def happens(event: asyncio.Event, *, within: float) -> bool:
+    """Whether `event` is set in so many seconds. Returns as soon as it is."""
+    try:
+        async with asyncio.timeout(within):
+            return await event.wait()
+    except TimeoutError:
+        return event.is_set()
+
+
+class Outbox:
+    """Delivers one worker's journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        *,
+        tell: Tell,
+        clock: Callable[[], float] = time.time,
+        pause: float = _PAUSE,
+    ) -> None:
+        self.progress = Progress()
+        self._journal = journal
+        self._reader = Reader(journal.folder)
+        self._store = store
+        self._tell = tell
+        self._clock = clock
+        self._pause = pause
+        self._waiting: list[CostEvent] = []
+        self._delivering = asyncio.Lock()
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes of the journal that are not read yet."""
+        journal, reader = self._journal, self._reader
+        if reader.number == journal.number:
+            return journal.size - reader.offset
+        return max(0, journal.held - reader.offset)
+
+    @property
+    def is_level(self) -> bool:
+        """Whether everything that was written is stored."""
+        return not self._waiting and not self._journal.unwritten and self.lag_bytes == 0
+
+    @property
+    def open_tries(self) -> int:
+        """Tries that were read and have not ended."""
+        return len(self._reader.open)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver until `stopping` is set."""
+        pause = self._pause
+        while not await happens(stopping, within=pause):
+            self._mend()
+            pause = self._pause if await self.deliver() else min(_LONGEST_PAUSE, pause * 2)
+
+    async def deliver(self) -> bool:
+        """Store everything that is written by now; False when the database does not take it."""
+        async with self._delivering:
+            while True:
+                if not self._waiting:
+                    self._waiting = self._reader.read(self._journal.number, self._journal.size)
+                if not self._waiting:
+                    return True
+                batch = self._waiting[:_BATCH]
+                try:
+                    self.progress.delivered += await self._store.apply(batch)
+                except ExecutionPlatformError as error:
+                    self._failed(error)
+                    return False
+                self._succeeded()
+                self._waiting = self._waiting[_BATCH:]
+                if not self._waiting:
+                    self._tidy()
+
+    def _tidy(self) -> None:
+        """Everything read is stored: note the place, and delete the segments before it."""
+        reader = self._reader
+        reader.keep_place()
+        for number in [number for number in self._journal.finished if number < reader.number]:
+            self._journal.delete(number)
+
+    def _mend(self) -> None:
+        journal = self._journal
+        if journal.full and journal.recover():
+            self._tell("journal_writable", "there is space again")
+
+    def _failed(self, error: ExecutionPlatformError) -> None:
+        progress = self.progress
+        progress.failures += 1
+        progress.reason = error.message
+        if progress.blocked_since is None:
+            progress.blocked_since = self._clock()
+            self._tell("ledger_blocked", error.message)
+
+    def _succeeded(self) -> None:
+        if self.progress.blocked_since is not None:
+            self.progress.blocked_since = None
+            self.progress.reason = ""
+            self._tell("ledger_flowing", "the database takes events again")

@@ -1,0 +1,85 @@
+"""Events as rows of `cost_events`: what a column cannot hold is cut, so that no event can hold up those behind it."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from execution_platform import _json
+from execution_platform.ledger.interfaces import CostEvent
+
+COLUMNS = (
+    "id", "request_id", "tenant", "team", "key_id", "persona", "run_id", "provider", "model", "operation", "attempt",
+    "final", "status", "confidence", "arm", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
+    "cache_write_1h_tokens", "reasoning_tokens", "input_audio_tokens", "output_audio_tokens", "units", "cost_nanos",
+    "price_version", "config_version", "error", "timestamp",
+)  # fmt: skip
+"""In the order of `row`."""
+
+NAME = 200
+REQUEST_ID = 128
+_ERROR = 64
+_LARGEST = 2**63 - 1
+_NANOSECONDS = 1_000_000_000
+
+
+def row(event: CostEvent) -> tuple[Any, ...]:
+    """The row of an event."""
+    dispatch, settlement = event.dispatch, event.settlement
+    account, counts = dispatch.account, settlement.counts
+    return (
+        dispatch.id,
+        text(account.request_id, REQUEST_ID),
+        name(account.tenant),
+        name(account.team),
+        name(account.key_id),
+        name(account.persona),
+        name(account.run_id),
+        name(dispatch.provider),
+        name(dispatch.model),
+        account.operation,
+        dispatch.attempt,
+        settlement.final,
+        settlement.status,
+        settlement.confidence,
+        name(dispatch.arm),
+        whole(counts.input_tokens),
+        whole(counts.output_tokens),
+        whole(counts.cache_read_tokens),
+        whole(counts.cache_write_tokens),
+        whole(counts.cache_write_1h_tokens),
+        whole(counts.reasoning_tokens),
+        whole(counts.input_audio_tokens),
+        whole(counts.output_audio_tokens),
+        None if counts.units is None else _json.dumps(counts.units).decode(),
+        whole(settlement.cost_nanos),
+        name(dispatch.price_version),
+        name(account.config_version),
+        None if settlement.error is None else text(settlement.error, _ERROR),
+        moment(dispatch.at),
+    )
+
+
+def moment(nanoseconds: int) -> datetime:
+    """A time of the books as a time of the database, to the microsecond."""
+    seconds, rest = divmod(nanoseconds, _NANOSECONDS)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+
+
+def text(value: str, longest: int) -> str:
+    """Without what PostgreSQL cannot store: NUL, lone surrogates, too many characters."""
+    if "\0" in value:
+        value = value.replace("\0", "")
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode("utf-8")
+    return value[:longest]
+
+
+@lru_cache(4096)
+def name(value: str) -> str:
+    """A name as a column holds it. Names come again and again."""
+    return text(value, NAME)
+
+
+def whole(value: int) -> int:
+    """Within what a column of 64 bits holds, and never negative."""
+    return value if 0 <= value <= _LARGEST else 0 if value < 0 else _LARGEST

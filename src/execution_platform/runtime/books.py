@@ -1,0 +1,332 @@
+"""A call's entries in the books: every try that leaves has one, whatever becomes of it.
+
+Theory of operation
+-------------------
+`Books.begin` makes a `Try` for every exchange with a provider. The provider calls `depart` at the last moment before the
+first byte, which records the dispatch; a try that never departed has no entry. How a try ended is known when the next one
+begins or when the call is closed, and is settled then: exactly one try of a call is final.
+
+What a try cost is what the provider reported, at the price of the moment. Where it reported nothing, because the client
+left, the answer broke off or the process died, it is counted from what came: the deltas of the answer, and how many tokens
+such a delta holds, from the last read. That is always flagged `estimated`. A try that was refused, or never got through,
+costs nothing; one that timed out may have been worked on, so its prompt is billed, flagged.
+
+While answers stream, a ticker writes a checkpoint for each at least every two seconds or 256 tokens; the loop that relays
+bytes only counts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from decimal import Decimal
+
+from execution_platform.catalog.prices import Price
+from execution_platform.dialects.base import Metered
+from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProviderError
+from execution_platform.ledger.interfaces import (
+    Account,
+    Checkpoint,
+    Counts,
+    Dispatch,
+    EventStatus,
+    Ledger,
+    NullLedger,
+    Settlement,
+    now,
+)
+from execution_platform.ledger.money import NANOS, to_nanos
+from execution_platform.router.attempt import Attempt
+from execution_platform.router.target import Target
+from execution_platform.runtime.call import Call
+from execution_platform.runtime.estimate import estimate_tokens
+from execution_platform.runtime.partial import tokens_so_far
+from execution_platform.runtime.request import decoded
+from execution_platform.spi.usage import Confidence, Usage
+
+TICK_SECONDS = 0.5
+CHECKPOINT_SECONDS = 2.0
+CHECKPOINT_TOKENS = 256
+_BYTES_A_TOKEN = 4
+_KEPT = 4096
+_LARGEST = 2**62
+_UNKNOWN = -1
+_FREE = frozenset({"count"})
+"""Operations no vendor charges for."""
+_OVER = frozenset({"failed", "cut", "hedge_loser"})
+"""States of a try that another one follows."""
+_MAYBE_WORKED_ON = frozenset(
+    {ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.PROTOCOL, ErrorKind.CANCELLED, ErrorKind.UNKNOWN}
+)
+"""Failures after which the provider may have read the prompt all the same."""
+
+
+class Try:
+    """One exchange with a provider on its way through the books."""
+
+    __slots__ = ("attempt", "books", "call", "departed", "id", "number", "settled")
+
+    def __init__(self, books: "Books", call: Call, attempt: Attempt, number: int) -> None:
+        self.books = books
+        self.call = call
+        self.attempt = attempt
+        self.number = number
+        self.id = ""
+        self.departed = False
+        self.settled = False
+
+    @property
+    def target(self) -> Target:
+        """Where it goes."""
+        return self.attempt.target
+
+    def depart(self) -> Awaitable[None] | None:
+        """Record the dispatch; to be awaited if anything is returned. Raises `StorageUnavailable`."""
+        if self.departed:
+            return None
+        ledger = self.books.ledger
+        self.id = ledger.new_id()
+        ledger.dispatch(self.books.dispatch_of(self))
+        self.departed = True
+        return ledger.durable() if ledger.waits else None
+
+
+class Books:
+    """What the kernel tells the ledger. One per process."""
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self.ledger: Ledger = ledger if ledger is not None else NullLedger()
+        self._running: dict[str, _Running] = {}
+        self._rates: dict[tuple[str, str], tuple[Price | None, int, int]] = {}
+        self._ticker: asyncio.Task[None] | None = None
+
+    def begin(self, call: Call, attempt: Attempt) -> Try:
+        """The next try of `call`. Tries before it that are over are settled: they are not the final one."""
+        tries = call.outcome.tries
+        for earlier in tries:
+            if earlier.departed and not earlier.settled and earlier.attempt.status in _OVER:
+                self._settle(earlier, final=False)
+        made = Try(self, call, attempt, len(tries) + 1)
+        tries.append(made)
+        return made
+
+    def answered(self, call: Call) -> None:
+        """`call` has its answer in full, and what that used: it is settled now, and not when all of it is sent."""
+        metered = call.outcome.metered
+        one = next((each for each in call.outcome.tries if each.attempt.metered is metered), None)
+        if one is not None and one.departed and not one.settled and metered.usage is not None:
+            self._settle(one, final=True)
+
+    def close(self, call: Call) -> None:
+        """The call is over, in whatever way: settle what is not settled yet, one of its tries as the final one."""
+        tries = call.outcome.tries
+        if not tries:
+            return
+        last = _final(call, tries)
+        for each in tries:
+            if each.departed and not each.settled:
+                self._settle(each, final=each is last)
+
+    def dispatch_of(self, one: Try) -> Dispatch:
+        """The record of a try that is about to leave."""
+        call, target = one.call, one.target
+        account = call.outcome.account
+        if account is None:
+            account = call.outcome.account = account_of(call)
+        input_rate, output_rate = self.rates(call, target)
+        self._running[one.id] = _Running(one)
+        return Dispatch(
+            one.id,
+            account,
+            target.provider,
+            target.model,
+            one.number,
+            "shadow" if call.shadow_of is not None else one.target.arm or "",
+            0,
+            0,
+            len(call.body) // _BYTES_A_TOKEN,
+            input_rate,
+            output_rate,
+            "",
+            now(),
+        )
+
+    def rates(self, call: Call, target: Target) -> tuple[int, int]:
+        """Plain input and output rates in nano-dollars per million tokens; -1 when no price is known."""
+        price = call.snapshot.prices.price(target.provider, target.model)
+        key = (target.provider, target.model)
+        kept = self._rates.get(key)
+        if kept is None or kept[0] is not price:
+            if len(self._rates) >= _KEPT:
+                self._rates.clear()
+            kept = self._rates[key] = (price, *_rates(price))
+        return kept[1], kept[2]
+
+    def _settle(self, one: Try, *, final: bool) -> None:
+        one.settled = True
+        self._running.pop(one.id, None)
+        call, attempt = one.call, one.attempt
+        metered, error = attempt.metered, attempt.error
+        if call.operation in _FREE:
+            counts, nanos, confidence = Counts(), 0, "metered"
+        elif metered.finished and metered.usage is not None:
+            counts, nanos, confidence = self._reported(one, metered.usage)
+        elif metered.finished or metered.committed:
+            counts, nanos, confidence = self._counted(one, metered)
+        else:
+            counts, nanos, confidence = self._unanswered(one)
+        status = _status(one, final=final)
+        error = error if error is not None else call.outcome.error
+        code = error.code if error is not None and status not in {"ok", "aborted"} else None
+        self.ledger.settle(Settlement(one.id, status, nanos, confidence, final, counts, code, now()))
+
+    def _reported(self, one: Try, usage: Usage) -> tuple[Counts, int, Confidence]:
+        """The provider's own numbers, at the price of the moment."""
+        outcome = one.call.outcome
+        is_answer = one.attempt.metered is outcome.metered
+        cost = outcome.cost if is_answer else None
+        if cost is None:
+            cost = one.call.snapshot.cost(one.target, usage)
+            if is_answer:
+                outcome.cost = cost
+        if cost is None:
+            return counts_of(usage), 0, "unpriced"
+        return counts_of(usage), _whole(to_nanos(cost.usd)), cost.confidence
+
+    def _counted(self, one: Try, metered: Metered) -> tuple[Counts, int, Confidence]:
+        """An answer whose end nobody told: what came of it."""
+        usage = metered.usage
+        prompt = usage.input_tokens if usage is not None else None
+        told = 0 if usage is None else usage.completion_tokens
+        answer = max(told, tokens_so_far(metered, one.call.dialect))
+        estimate = Usage(
+            self._prompt(one.call) if prompt is None else prompt,
+            answer,
+            cache_read_tokens=None if usage is None else usage.cache_read_tokens,
+            cache_write_tokens=None if usage is None else usage.cache_write_tokens,
+            estimated=True,
+        )
+        return self._reported_as_estimate(one, estimate)
+
+    def _unanswered(self, one: Try) -> tuple[Counts, int, Confidence]:
+        """A try without an answer: free when the provider refused it or never got it."""
+        error = one.attempt.error
+        if isinstance(error, ProviderError):
+            refused = error.upstream_status is not None and error.upstream_status >= 400
+            if error.never_sent or refused or error.kind not in _MAYBE_WORKED_ON:
+                return Counts(), 0, "metered"
+        return self._reported_as_estimate(one, Usage(self._prompt(one.call), 0, estimated=True))
+
+    def _reported_as_estimate(self, one: Try, usage: Usage) -> tuple[Counts, int, Confidence]:
+        cost = one.call.snapshot.cost(one.target, usage)
+        if cost is None:
+            return counts_of(usage), 0, "unpriced"
+        return counts_of(usage), _whole(to_nanos(cost.usd)), "estimated"
+
+    def _prompt(self, call: Call) -> int:
+        """Input tokens by our own count."""
+        if call.operation != "chat":
+            return len(call.body) // _BYTES_A_TOKEN
+        try:
+            return estimate_tokens(decoded(call))
+        except ExecutionPlatformError:
+            return len(call.body) // _BYTES_A_TOKEN
+
+    # Checkpoints
+
+    def start(self) -> None:
+        """Begin to write checkpoints."""
+        self._ticker = asyncio.get_running_loop().create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Stop writing checkpoints."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+            self._ticker = None
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            for running in tuple(self._running.values()):
+                running.ticks += 1
+                self.check(running)
+
+    def check(self, running: "_Running") -> None:
+        """Write a checkpoint for an answer that has grown enough, or for long enough."""
+        one = running.one
+        metered = one.attempt.metered
+        if metered.deltas == running.deltas:
+            return
+        grown = metered.deltas - running.deltas
+        if grown < CHECKPOINT_TOKENS and running.ticks * TICK_SECONDS < CHECKPOINT_SECONDS:
+            return
+        running.ticks, running.deltas = 0, metered.deltas
+        usage = metered.usage
+        prompt = None if usage is None else usage.input_tokens
+        self.ledger.checkpoint(Checkpoint(one.id, tokens_so_far(metered, one.call.dialect), prompt))
+
+
+class _Running:
+    """A try under way, and how far its last checkpoint was."""
+
+    __slots__ = ("deltas", "one", "ticks")
+
+    def __init__(self, one: Try) -> None:
+        self.one = one
+        self.deltas = 0
+        self.ticks = 0
+
+
+def _final(call: Call, tries: Sequence[Try]) -> Try | None:
+    """The try that ends the call: the one that answered, else the last that was not given up for another."""
+    run = call.outcome.run
+    winner = None if run is None else run.winner
+    departed = [each for each in tries if each.departed]
+    if any(each.settled and each.attempt is winner for each in departed):
+        return None  # settled when its answer was complete
+    found = next((each for each in departed if each.attempt is winner), None)
+    return found or next((each for each in reversed(departed) if each.attempt.status != "hedge_loser"), None)
+
+
+def _status(one: Try, *, final: bool) -> EventStatus:
+    attempt = one.attempt
+    if one.call.shadow_of is not None:
+        return "shadow"
+    if attempt.status in {"hedge_loser", "cut"}:
+        return "hedge_loser" if attempt.status == "hedge_loser" else "cut"
+    if attempt.status == "failed":
+        return "failed" if final else "retried"
+    if attempt.metered.finished:
+        return "ok"
+    return "cut" if one.call.outcome.error is not None else "aborted"
+
+
+def account_of(call: Call) -> Account:
+    """Who pays for `call`."""
+    principal, route = call.principal, call.route
+    persona = route.persona.name if route is not None and route.persona is not None else ""
+    return Account(call.id, principal.tenant, principal.name, persona, "", call.operation, call.snapshot.version)
+
+
+def counts_of(usage: Usage) -> Counts:
+    """The columns of a usage. A provider's nonsense is cut to what a column holds: no negative number gives money back."""
+    return Counts(
+        _whole(usage.input_tokens),
+        _whole(usage.output_tokens),
+        _whole(usage.cache_read_tokens),
+        _whole(usage.cache_write_tokens),
+        _whole(usage.cache_write_by_ttl.get("1h")),
+        _whole(usage.reasoning_tokens),
+        _whole(usage.input_audio_tokens),
+        _whole(usage.output_audio_tokens),
+        {name: _whole(count) for name, count in usage.units.items()} or None,
+    )
+
+
+def _whole(value: int | None) -> int:
+    return 0 if value is None or value < 0 else min(value, _LARGEST)
+
+
+def _rates(price: Price | None) -> tuple[int, int]:
+    if price is None:
+        return _UNKNOWN, _UNKNOWN
+    return int(price.rates.input * Decimal(NANOS)), int(price.rates.output * Decimal(NANOS))

@@ -1,0 +1,100 @@
+"""A gateway that is killed in the middle of everything: what it was doing is in the books all the same."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from sqlalchemy import select
+
+from execution_platform.storage.address import FILE
+from execution_platform.storage.schema import cost_events
+from execution_platform.testing import FakeUpstream, Script, Text, Tokens
+from gateway.child import Child, child
+from serving import MODELS, chat_body, three_vendors
+from storage.opened import opened
+
+WORDS = " ".join(["word"] * 5000)
+LONG = Script(Text(WORDS), usage=Tokens(input=40, output=5000), pace=0.005)
+SHORT = Script(Text("one two three"), usage=Tokens(input=30, output=3))
+
+
+async def events(url: str) -> list[Any]:
+    async with opened(url) as storage, storage.read() as connection:
+        return list((await connection.execute(select(cost_events).order_by(cost_events.c.seq))).mappings())
+
+
+async def events_of(url: str, count: int, *, within: float = 60.0) -> list[Any]:
+    """The stored events, once there are `count` of them."""
+    async with asyncio.timeout(within):
+        while len(rows := await events(url)) < count:
+            await asyncio.sleep(0.2)
+    return rows
+
+
+async def ask(gateway: Child, request_id: str, model: str) -> None:
+    """One stream, read until it ends or breaks."""
+    path, body = chat_body("openai_chat", f"hello {request_id}", model, stream=True)
+    try:
+        async with gateway.http.post(gateway.url + path, json=body, headers={"x-request-id": request_id}) as response:
+            await response.read()
+    except aiohttp.ClientError:
+        return
+
+
+def test_a_killed_gateway_has_every_dispatched_request_in_its_books_after_a_restart(
+    tmp_path: Path, database_url: str
+) -> None:
+    """R1: answers that ended are exact, those that were cut are billed to within one checkpoint, and flagged."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            config = three_vendors(upstream)
+            environ = {"EP_DATABASE_URL": database_url}
+            upstream.script(SHORT, model="gpt-4o")
+            upstream.script(LONG, model="claude-*")
+            async with child(tmp_path, config, **environ) as gateway:
+                await asyncio.gather(*(ask(gateway, f"short-{number}", MODELS["openai_chat"]) for number in range(12)))
+                streams = [asyncio.create_task(ask(gateway, f"long-{n}", MODELS["anthropic"])) for n in range(12)]
+                async with asyncio.timeout(60):
+                    while sum(each.tokens_sent > 400 for each in upstream.meter.exchanges) < 12:
+                        await asyncio.sleep(0.05)
+                gateway.kill()
+                await asyncio.gather(*streams)
+            await upstream.wait_until(lambda meter: meter.requests_open == 0, within=10)
+            async with child(tmp_path, config, **environ):
+                rows = await events_of(database_url, 24)
+            assert sorted(row["request_id"] for row in rows) == sorted(
+                [f"short-{number}" for number in range(12)] + [f"long-{number}" for number in range(12)]
+            )
+            ended = [row for row in rows if row["request_id"].startswith("short")]
+            assert {(row["status"], row["input_tokens"], row["output_tokens"]) for row in ended} == {("ok", 30, 3)}
+            cut = [row for row in rows if row["request_id"].startswith("long")]
+            assert {(row["status"], row["confidence"], row["final"], row["input_tokens"]) for row in cut} == {
+                ("lost", "estimated", True, 40)
+            }
+            sent = [each.tokens_sent for each in upstream.meter.exchanges if each.tokens_sent > 400]
+            # Two seconds at 250 tokens a second, or 256 tokens and a tick: what one checkpoint may miss.
+            assert min(row["output_tokens"] for row in cut) > min(sent) - 256 - 250
+            assert max(row["output_tokens"] for row in cut) <= max(sent)
+
+    asyncio.run(run())
+
+
+def test_what_was_written_survives_a_database_that_was_never_there(tmp_path: Path) -> None:
+    """R9, B3: killed while the database was away, nothing is lost when it comes."""
+
+    async def run() -> None:
+        gone = "postgresql://postgres@127.0.0.1:1/books"
+        async with FakeUpstream() as upstream:
+            config = three_vendors(upstream)
+            upstream.script(SHORT)
+            async with child(tmp_path, config, EP_DATABASE_URL=gone) as gateway:
+                await asyncio.gather(*(ask(gateway, f"r-{number}", MODELS["openai_chat"]) for number in range(12)))
+                gateway.kill()
+            async with child(tmp_path, config):
+                rows = await events_of(f"sqlite:///{tmp_path / FILE}", 12)
+            assert {row["status"] for row in rows} == {"ok"}
+            assert len({row["request_id"] for row in rows}) == len(upstream.meter) == 12
+
+    asyncio.run(run())
