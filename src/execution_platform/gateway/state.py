@@ -9,6 +9,7 @@ from execution_platform.exceptions import AuthenticationError, RateLimited
 from execution_platform.gateway.admission import Admission
 from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
+from execution_platform.gateway.budgeting import Budgeting
 from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
@@ -69,12 +70,15 @@ class State:
         self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
+        self.budgeting = Budgeting(self.bookkeeping, self.log, self.metrics)
+        self.budgeting.use(self.snapshot)
         self.started_at = time.time()
 
     async def start(self) -> None:
         """Look for local servers, then serve, and listen to changes of the configuration."""
         self.pulse.start()
         await self.bookkeeping.start()
+        self.budgeting.start()
         self.lag.start()
         if self.link is not None:
             self.metrics.ratelimit_degraded.set(1)
@@ -97,6 +101,7 @@ class State:
         await self.probes.aclose()
         await self.shadows.aclose()
         await self.pulse.stop()
+        await self.budgeting.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
             await self.shared_board.stop()
@@ -116,6 +121,7 @@ class State:
         self.limiter.configured = prepared.snapshot.limits.replicas
         if self.started:
             self.probes.follow(prepared.snapshot)
+            self.budgeting.use(prepared.snapshot)
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
