@@ -158,7 +158,7 @@ def test_a_streamed_tool_call_is_whole(make: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "expected", "kind"),
     [
-        ({"model": "openai/gpt-4oo-nothing", "status": 404}, ProviderError, ErrorKind.NOT_FOUND),
+        ({"model": "openai/gpt-4-turbo", "status": 404}, ProviderError, ErrorKind.NOT_FOUND),
         ({"model": "nobody/x"}, RouterError, ErrorKind.NOT_FOUND),
         ({"model": "groq/x"}, NotConfigured, ErrorKind.UNAVAILABLE),
         ({"model": "openai/gpt-4o", "status": 429}, ProviderError, ErrorKind.RATE_LIMIT),

@@ -21,7 +21,16 @@ from execution_platform.exceptions import (
 )
 from execution_platform.gateway.docs import PAGE_HEADERS, page
 from execution_platform.gateway.edge import Edge
-from execution_platform.gateway.endpoints import capabilities, configuration, explain, health, models, personas, tools
+from execution_platform.gateway.endpoints import (
+    budgets,
+    capabilities,
+    configuration,
+    explain,
+    health,
+    models,
+    personas,
+    tools,
+)
 from execution_platform.gateway.errors import InternalError, error_body, error_headers
 from execution_platform.gateway.http import Receive, Scope, Send
 from execution_platform.gateway.listing import dialect_of
@@ -44,7 +53,7 @@ def management_api(state: State, routes: Routes) -> App:
         redoc_url=None,
     )
     api.state.gateway = state
-    for module in (health, models, capabilities, personas, tools, explain, configuration):
+    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration):
         for route in module.router.routes:
             policy_of(route)
         api.include_router(module.router)

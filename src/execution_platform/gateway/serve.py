@@ -35,12 +35,14 @@ from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.auxiliary import count_tokens, embed
 from execution_platform.runtime.call import Call, Principal
 from execution_platform.runtime.execute import execute
+from execution_platform.runtime.guard import guarded
 from execution_platform.runtime.observe import settle
 from execution_platform.runtime.plan import plan
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.runtime.throttle import settle_limits, throttle
 
 _GONE = 499
+_LONGEST_RUN = 128
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
 
 
@@ -140,6 +142,7 @@ def _call(
         path_model=match.model,
         persona=named or (persona.decode("latin-1") if persona else None),
         provider=query_value(query, "provider") if dialect.name == "native" else None,
+        run=_run_of(headers),
         sse=match.sse,
         trace=correlation.trace(headers.get(b"traceparent")),
         headers=headers,
@@ -147,6 +150,17 @@ def _call(
         loss_policy=principal.loss_policy or snapshot.config.loss_policy,
         repeats=headers.get(b"x-stainless-retry-count", b"0") == b"0",
     )
+
+
+def _run_of(headers: dict[bytes, bytes]) -> str:
+    """The run a request says it is part of. Raises `InvalidRequest`."""
+    given = headers.get(b"x-ep-run")
+    if given is None:
+        return ""
+    name = given.decode("latin-1")
+    if len(name) > _LONGEST_RUN or not name.isascii() or not name.isprintable():
+        raise InvalidRequest(f"x-ep-run must be at most {_LONGEST_RUN} printable ASCII characters", param="x-ep-run")
+    return name
 
 
 def _model_of(body: bytes) -> str | None:
@@ -189,8 +203,23 @@ async def _run(call: Call) -> Answer:
     plan(call)
     await throttle(call)
     if call.operation == "chat":
-        return await execute(call)
+        books = call.books
+        if books is not None and books.reserver is not None:
+            await books.reserver.ahead(call)
+        return _guarded(call, await execute(call))
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))
+
+
+def _guarded(call: Call, answer: Answer) -> Answer:
+    """A stream under a budget ends when what is held for it runs out."""
+    books, run = call.books, call.outcome.run
+    if answer.stream is None or run is None or books is None or books.reserver is None:
+        return answer
+    reservation = next((one.reservation for one in call.outcome.tries if one.attempt is run.winner), None)
+    if reservation is None or reservation.hold is None:
+        return answer
+    stream = guarded(call, books.reserver.keeper, reservation, reservation.hold, answer.stream)
+    return replace(answer, stream=stream)
 
 
 async def _send(call: Call, out: StreamOut | None, answer: Answer, send: Send) -> None:

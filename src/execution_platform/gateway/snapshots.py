@@ -14,6 +14,7 @@ from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
+from execution_platform.ledger.estimate import RateCards
 from execution_platform.limits.limiter import Limiter
 from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
@@ -68,6 +69,7 @@ class SnapshotBuilder:
                 models=models,
                 default_model=models[0],
                 needs_key=False,
+                free=True,
                 origin="environment",
             )
         return bool(self._found)
@@ -131,6 +133,7 @@ class SnapshotBuilder:
             generation=generation,
             routing=routing,
             prices=prices,
+            cards=RateCards(prices),
             redactor=Redactor(secrets),
             problems=tuple(routing.problems),
             max_attempts=config.limits.attempts,
@@ -150,6 +153,7 @@ def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool
         principal = Principal(
             key.name,
             tenant=key.tenant,
+            team=key.team,
             admin=key.admin,
             personas=key.personas or frozenset(),
             models=key.models or frozenset(),

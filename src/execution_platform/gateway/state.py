@@ -9,6 +9,7 @@ from execution_platform.exceptions import AuthenticationError, RateLimited
 from execution_platform.gateway.admission import Admission
 from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
+from execution_platform.gateway.budgeting import Budgeting
 from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
@@ -76,12 +77,15 @@ class State:
         self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
+        self.budgeting = Budgeting(self.bookkeeping, self.log, self.metrics)
+        self.budgeting.use(self.snapshot)
         self.started_at = time.time()
 
     async def start(self) -> None:
         """Look for local servers, then serve, and listen to changes of the configuration."""
         self.pulse.start()
         await self.bookkeeping.start()
+        self.budgeting.start()
         self.lag.start()
         if self.siblings is not None:
             await self.siblings.start()
@@ -108,6 +112,7 @@ class State:
         await self.probes.aclose()
         await self.shadows.aclose()
         await self.pulse.stop()
+        await self.budgeting.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
             await self.shared_board.stop()
@@ -127,6 +132,7 @@ class State:
         self.limiter.configured = prepared.snapshot.limits.replicas
         if self.started:
             self.probes.follow(prepared.snapshot)
+            self.budgeting.use(prepared.snapshot)
 
     def _note_breaker(self, key: Key, state: SharedState, until: float) -> None:
         """A breaker changed: a line for the operator. Cool-downs come by the hundred and are in the metrics."""

@@ -59,6 +59,9 @@ class Metrics:
         self._tokens = Counter(semconv.TOKENS, "Tokens by type", (*labels, "type"), registry=registry)
         self.upstreams = UpstreamMetrics(registry)
         self.losses = Counter("ep_losses", "Things a translation could not carry", ("severity",), registry=registry)
+        self.budget_refused = Counter(
+            "ep_budget_refused", "Requests a budget had no room for", ("scope", "period"), registry=registry
+        )
         self.refused = Counter("ep_refused", "Requests refused by the gateway", ("code",), registry=registry)
         self.edge = EdgeMetrics(registry)
         self.shared = SharedMetrics(registry)
