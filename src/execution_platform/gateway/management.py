@@ -20,7 +20,16 @@ from execution_platform.exceptions import (
     UnprocessableRequest,
 )
 from execution_platform.gateway.edge import Edge
-from execution_platform.gateway.endpoints import capabilities, configuration, explain, health, models, personas, tools
+from execution_platform.gateway.endpoints import (
+    capabilities,
+    configuration,
+    costs,
+    explain,
+    health,
+    models,
+    personas,
+    tools,
+)
 from execution_platform.gateway.errors import InternalError, error_body, error_headers
 from execution_platform.gateway.http import Receive, Scope, Send
 from execution_platform.gateway.listing import dialect_of
@@ -43,7 +52,7 @@ def management_api(state: State, routes: Routes) -> App:
         redoc_url=None,
     )
     api.state.gateway = state
-    for module in (health, models, capabilities, personas, tools, explain, configuration):
+    for module in (health, models, capabilities, personas, tools, explain, configuration, costs):
         for route in module.router.routes:
             policy_of(route)
         api.include_router(module.router)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from execution_platform.observability import semconv
+from execution_platform.observability.ledger import LedgerMetrics
 from execution_platform.observability.upstreams import UpstreamMetrics
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -36,25 +37,6 @@ class RouteMetrics:
     overhead: Histogram
     input_tokens: Counter
     output_tokens: Counter
-
-
-class LedgerMetrics:
-    """The books of the process. Set when they are read, from what the ledger counts itself."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, told: str) -> Gauge:
-            return Gauge(name, told, registry=registry)
-
-        self.delivered = gauge("ep_ledger_events_delivered", "Cost events stored in the database since the start")
-        self.failures = gauge("ep_ledger_delivery_failures", "Batches the database did not take since the start")
-        self.blocked_seconds = gauge(
-            "ep_ledger_blocked_seconds", "How long the database has taken nothing; 0 if it does"
-        )
-        self.lag_bytes = gauge("ep_ledger_lag_bytes", "Bytes of the journal that are not delivered")
-        self.journal_bytes = gauge("ep_ledger_journal_bytes", "Bytes of the journal on disk")
-        self.journal_full = gauge("ep_ledger_journal_full", "1 while the journal takes no new calls")
-        self.open_tries = gauge("ep_ledger_open_tries", "Tries at providers that have not ended")
-        self.refused = gauge("ep_ledger_refused", "Tries refused because the journal could not record them")
 
 
 class ArmMetrics(NamedTuple):
@@ -107,6 +89,33 @@ class Metrics:
             "ep_event_loop_lag_seconds", "Delay of the event loop, sampled", buckets=_LAG, registry=registry
         )
         self.log_dropped = Gauge("ep_log_lines_dropped", "Log lines nobody read in time", registry=registry)
+        self._define_experiments(registry)
+        self.provider_up = Gauge(
+            "ep_provider_up", "1 if the provider's last probe succeeded", ("provider",), registry=registry
+        )
+        self.model_listed = Gauge(
+            "ep_provider_model_up",
+            "1 if the provider's last probe succeeded and did not leave the model out",
+            ("provider", "model"),
+            registry=registry,
+        )
+        self.probes = Counter("ep_probes", "Probes by what they found", ("provider", "outcome"), registry=registry)
+        self.probe_seconds = Histogram(
+            "ep_probe_seconds", "Seconds a probe took", ("provider",), buckets=_SECONDS, registry=registry
+        )
+        self.config_reload = Counter(
+            "ep_config_reload", "Changes of the configuration by what became of them", ("outcome",), registry=registry
+        )
+        for outcome in ("applied", "unchanged", "refused", "rolled_back"):
+            self.config_reload.labels(outcome)
+        self.config_stale = Gauge(
+            "ep_config_stale",
+            "1 while the files are not what is served: the last reload was refused, or a rollback is in force",
+            registry=registry,
+        )
+        self._routes: dict[Route, RouteMetrics] = {}
+
+    def _define_experiments(self, registry: CollectorRegistry) -> None:
         arm = ("logical_model", "arm")
         self._arm_requests = Counter(
             "ep_arm_requests", "Requests of an experiment", (*arm, "outcome"), registry=registry
@@ -133,30 +142,6 @@ class Metrics:
             registry=registry,
         )
         self.shadow_tokens = Counter("ep_shadow_tokens", "Tokens of copies", (*shadow, "type"), registry=registry)
-        self.provider_up = Gauge(
-            "ep_provider_up", "1 if the provider's last probe succeeded", ("provider",), registry=registry
-        )
-        self.model_listed = Gauge(
-            "ep_provider_model_up",
-            "1 if the provider's last probe succeeded and did not leave the model out",
-            ("provider", "model"),
-            registry=registry,
-        )
-        self.probes = Counter("ep_probes", "Probes by what they found", ("provider", "outcome"), registry=registry)
-        self.probe_seconds = Histogram(
-            "ep_probe_seconds", "Seconds a probe took", ("provider",), buckets=_SECONDS, registry=registry
-        )
-        self.config_reload = Counter(
-            "ep_config_reload", "Changes of the configuration by what became of them", ("outcome",), registry=registry
-        )
-        for outcome in ("applied", "unchanged", "refused", "rolled_back"):
-            self.config_reload.labels(outcome)
-        self.config_stale = Gauge(
-            "ep_config_stale",
-            "1 while the files are not what is served: the last reload was refused, or a rollback is in force",
-            registry=registry,
-        )
-        self._routes: dict[Route, RouteMetrics] = {}
 
     def route(self, route: Route) -> RouteMetrics:
         """The children of `route`, prepared on first use."""
