@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run test test-vendor chaos chaos-short check format bench lock clean docs
+.PHONY: help run servers test test-vendor chaos chaos-short check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -35,7 +35,20 @@ $(VENDOR)/.ready: requirements/vendor.lock pyproject.toml
 run: $(VENV)/.run ## Start the gateway on 127.0.0.1:8000
 	@$(RUN)/ep serve
 
-test: $(VENV)/.dev $(VENDOR)/.ready ## Run every check and every test, as CI does
+# Real servers that tests start, by the program that shows that a package is there.
+SERVERS := redis-server:redis-server haproxy:haproxy nginx:nginx bwrap:bubblewrap rg:ripgrep slowhttptest:slowhttptest
+
+servers: ## Install the servers that tests run against (Debian, as root)
+	@missing=""; export PATH="$$PATH:/usr/sbin"; \
+	for pair in $(SERVERS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing$$missing"; \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else echo "Not installed:$$missing. The tests that need them are skipped; as root: apt-get install$$missing"; fi
+
+test: $(VENV)/.dev $(VENDOR)/.ready servers ## Run every check and every test, as CI does
 	@$(MAKE) --no-print-directory check
 	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	@$(MAKE) --no-print-directory test-vendor

@@ -45,7 +45,8 @@ class ChildGateway:
     def write(self, config: Mapping[str, Any]) -> None:
         """Replace the configuration file, whole, as an editor does."""
         fresh = self.folder / "platform.new"
-        fresh.write_text(yaml.safe_dump({"version": 1, **config}, sort_keys=False))
+        whole = {"version": 1, "drain": {"accept_seconds": 0}, **config}  # no load balancer has to be waited for
+        fresh.write_text(yaml.safe_dump(whole, sort_keys=False))
         fresh.rename(self.config_path)
 
     def start(self, *, within: float = 30.0) -> None:

@@ -176,6 +176,7 @@ def configuration_keys() -> str:
         "RawLimits": "`limits`",
         "RawRateLimits": "`rate_limits`",
         "RawRateLimit": "`rate_limits.<scope>.<name>`, `keys[].rate_limit`, `personas.<name>.rate_limit`",
+        "RawDrain": "`drain`",
     }
     pieces += [_section(title, schema["$defs"][name]) for name, title in titles.items()]
     return "\n\n".join(pieces)

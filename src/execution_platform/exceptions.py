@@ -12,6 +12,7 @@ The tree::
     ├── RequirementError                        the chosen provider lacks a required capability
     ├── UnsupportedFeature                      a translation would lose something that matters
     ├── BudgetExceeded                          money or tokens are used up
+    ├── PriceUnknown                            nobody knows what the model costs
     ├── RateLimited                             our own limit, not a provider's
     ├── ToolError                               told to the model as a tool result
     │   ├── ToolNotFound
@@ -260,6 +261,18 @@ class BudgetExceeded(ExecutionPlatformError):
 
     kind = ErrorKind.BUDGET
     code = "cost_budget_exceeded"
+
+
+class PriceUnknown(ExecutionPlatformError):
+    """Nobody knows what the model costs, so its use cannot be accounted for: it is refused, never free by accident."""
+
+    kind = ErrorKind.BUDGET
+    code = "price_unknown"
+
+    @property
+    def failover(self) -> bool:
+        """The next target of the chain may have a price."""
+        return True
 
 
 class RateLimited(ExecutionPlatformError):

@@ -46,8 +46,7 @@ def main() -> int:
     print_summary(results, time.monotonic() - started)
     rows: list[Measured] = []
     if options.measure or options.measure_only:
-        rows = measure_all()
-        print_measured(rows)
+        rows = measure_all(print_measured)
     if options.write:
         write_page(PAGE, GROUPS, results, rows)
     return 0 if all(result.is_green or result.skipped for result in results) else 1

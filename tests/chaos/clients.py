@@ -136,13 +136,11 @@ def _anthropic(question: Question, seen: Seen, hooks: dict[str, Any]) -> Iterato
 
 
 def _genai(question: Question, seen: Seen, hooks: dict[str, Any]) -> Iterator[str]:
-    attempts = types.HttpRetryOptions(attempts=3, initial_delay=0.1) if question.retries else None
     options = types.HttpOptions(
         base_url=question.url,
         timeout=int(question.timeout * 1000),
         client_args={"event_hooks": hooks},
         headers=dict(question.headers),
-        retry_options=attempts,
     )
     client = genai.Client(api_key=KEY, http_options=options)
     try:

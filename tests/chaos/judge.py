@@ -100,7 +100,8 @@ def _headers(cell: Cell, by: int, seen: Seen) -> Iterator[str]:
     if headers.get("x-ep-provider") != provider:
         yield f"x-ep-provider is {headers.get('x-ep-provider')}, and {provider} answered"
     fallback = headers.get("x-ep-fallback-from", "").partition("/")[0]
-    if cell.scenario.times == 1 and by > 0 and fallback != cell.posts[0].provider:
+    is_failover = by > 0 and "hedge" not in cell.scenario.model
+    if cell.scenario.times == 1 and is_failover and fallback != cell.posts[0].provider:
         yield f"x-ep-fallback-from is {fallback or 'absent'} and should be {cell.posts[0].provider}"
     for name in ("x-request-id", "x-ep-config", "x-ep-attempts"):
         if not headers.get(name):
@@ -121,7 +122,7 @@ def _refused(expect: Expect, seen: Seen) -> Iterator[str]:
     if seen.text:
         yield f"text before the error: {seen.text[:60]!r}"
     if expect.status and seen.status not in expect.status:
-        yield f"status {seen.status}, expected {' or '.join(map(str, expect.status))}"
+        yield f"status {seen.status} ({seen.error[:80]}), expected {' or '.join(map(str, expect.status))}"
     code = seen.headers.get("x-ep-error", "")
     if expect.code and code not in expect.code:
         yield f"x-ep-error is {code!r}, expected {' or '.join(expect.code)}"
@@ -157,7 +158,8 @@ def _meters(cell: Cell, expect: Expect, seen: Sequence[Seen]) -> Iterator[str]:
             yield f"link {index} got {count} requests, expected {least} to {most}"
     if expect.last_by is not None and seen:
         provider = seen[-1].headers.get("x-ep-provider")
-        if provider != cell.posts[expect.last_by].provider:
+        wanted = cell.posts if expect.last_by < 0 else [cell.posts[expect.last_by]]
+        if provider not in [post.provider for post in wanted]:
             yield f"the last request was answered by {provider}"
     for index, post in enumerate(cell.posts):
         count = len(post.exchanges)

@@ -74,7 +74,7 @@ class Expect:
     """Share of the requests that must end in an answer."""
     retry_after: bool = False
     last_by: int | None = None
-    """The link that answers the last request of many."""
+    """The link that answers the last request of many; -1 for any."""
     within: float | None = None
     """Seconds the promise allows until the first content; told in the scorecard."""
     closed_within: float | None = None
@@ -99,6 +99,7 @@ class Scenario:
     body: Mapping[str, Any] = field(default_factory=dict)
     """More headers of the request."""
     ways: tuple[Way, ...] = WAYS
+    clients: tuple[str, ...] = DIALECTS
     raw: tuple[str, ...] = DIALECTS
     """Clients that also ask by a raw socket, where it streams."""
     times: int = 1

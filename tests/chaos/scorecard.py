@@ -1,6 +1,6 @@
 """The scorecard: a line for each scenario as it is played, a sum at the end, and a page for the reference."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -47,11 +47,10 @@ def print_summary(results: Sequence[Result], seconds: float) -> None:
     CONSOLE.print(f"\n{_sums(results)}; {seconds:.0f} s")
 
 
-def print_measured(rows: Iterable[Measured]) -> None:
+def print_measured(row: Measured) -> None:
     """What was measured, beside what was promised."""
-    for row in rows:
-        mark = "[green]ok [/]" if row.is_kept else "[red]RED[/]"
-        CONSOLE.print(f"{mark} {row.what:62} {row.got:>14}  promised {row.promised}")
+    mark = "[green]ok [/]" if row.is_kept else "[red]RED[/]"
+    CONSOLE.print(f"{mark} {row.what:62} {row.got:>14}  promised {escape(row.promised)}")
 
 
 def write_page(

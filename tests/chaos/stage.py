@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from chaos.scenario import DIALECTS, Kind, Link, Scenario, Way, words
+from chaos.scenario import Kind, Link, Scenario, Way, words
 from child import ChildGateway
 from execution_platform.testing import Exchange, FakeUpstream, FaultProxy, Script, Text
 from execution_platform.testing.certificates import Authority
@@ -89,9 +89,9 @@ class Cell:
 
 def cells_of(scenario: Scenario) -> list[Cell]:
     """Every way and every client of a scenario."""
-    found = [(client, way, False) for way in scenario.ways for client in DIALECTS]
+    found = [(client, way, False) for way in scenario.ways for client in scenario.clients]
     if "stream" in scenario.ways:
-        found += [(client, "stream", True) for client in scenario.raw]
+        found += [(client, "stream", True) for client in scenario.raw if client in scenario.clients]
     return [Cell(scenario, client, way, raw, f"cell{number}") for number, (client, way, raw) in enumerate(found)]
 
 
@@ -108,9 +108,9 @@ class Stage:
         self._backstage.run(self._build())
         return self
 
-    def open(self) -> ChildGateway:
-        """Start the gateway. Raises `RuntimeError` with what it said when it does not answer."""
-        self.gateway = gateway = ChildGateway(self.config(), environ=self._environ)
+    def open(self, **changes: Any) -> ChildGateway:
+        """Start the gateway, with more of its configuration. Raises `RuntimeError` with what it said when it does not answer."""
+        self.gateway = gateway = ChildGateway(self.config(**changes), environ=self._environ)
         gateway.start()
         return gateway
 

@@ -249,6 +249,17 @@ def test_the_doctor_names_a_provider_that_does_not_answer(place):
     assert "providers.near.base_url" in failure[3]
 
 
+def test_the_doctor_tells_whether_redis_answers(configured, monkeypatch, redis_server):
+    monkeypatch.setenv("EP_REDIS_URL", redis_server.url)
+    found = checks(ep("doctor", "--json"), Exit.OK)
+    assert [state for area, state, *_ in found if area == "replicas"] == ["ok"]
+    monkeypatch.setenv("EP_REDIS_URL", f"redis://:canary@127.0.0.1:{free_port()}/0")
+    told_so = ep("doctor", "--json")
+    found = [(state, message) for area, state, message, _ in checks(told_so, Exit.OK) if area == "replicas"]
+    assert found == [("warn", "Redis cannot be used: connection refused or lost")]
+    assert "canary" not in told_so.stdout
+
+
 def test_the_doctor_tells_every_finding_of_a_wrong_file(place):
     (place / "platform.yaml").write_text("version: 1\nprovidrs: {}\nmodles: {}\n")
     found = checks(ep("doctor", "--json"), Exit.USAGE)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,25 +40,30 @@ class Process:
         self.options = ("--config", str(path), *options)
         self.environ = environ
         self.log = folder / f"gateway-{self.port}.log"
+        self.errors = folder / f"errors-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    async def start(self, prepare: Any = None) -> None:
+    async def start(self, prepare: Callable[[], None] | None = None) -> None:
         """Start it and wait until it is ready."""
+        self.process = started = self._run(prepare)
+        async with asyncio.timeout(START_SECONDS):
+            while await self.readiness() != 200:
+                assert started.poll() is None, self.errors.read_text()
+                await asyncio.sleep(0.05)
+
+    def _run(self, prepare: Callable[[], None] | None) -> subprocess.Popen[bytes]:
         plain = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         environ = {**plain, "PYTHONPATH": str(SOURCE), "EP_WORKSPACE_ROOT": str(self.folder), **self.environ}
-        with self.log.open("ab") as log, (self.folder / "stderr.log").open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, "serve", "--port", str(self.port), *self.options],
+        arguments = [sys.executable, "-c", MAIN, "serve", "--port", str(self.port), *self.options]
+        with self.log.open("ab") as log, self.errors.open("ab") as errors:
+            return subprocess.Popen(
+                arguments,
                 env=environ,
                 cwd=self.folder,
                 stdout=log,
                 stderr=errors,
-                preexec_fn=prepare,
+                preexec_fn=prepare,  # noqa: PLW1509 - it only sets a limit
             )
-        async with asyncio.timeout(START_SECONDS):
-            while await self.readiness() != 200:
-                assert self.process.poll() is None, (self.folder / "stderr.log").read_text()
-                await asyncio.sleep(0.05)
 
     async def readiness(self) -> int:
         """The status of the readiness check; 0 when nobody listens."""
@@ -89,10 +94,16 @@ class Process:
 
 
 @asynccontextmanager
-async def process(folder: Path, config: Mapping[str, Any], *options: str, **environ: str) -> AsyncIterator[Process]:
-    """A started gateway process, killed at the end if it still runs."""
-    made = Process(folder, config, *options, **environ)
-    await made.start()
+async def process(
+    folder: Path,
+    config: Mapping[str, Any],
+    *options: str,
+    prepare: Callable[[], None] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[Process]:
+    """A started gateway process, killed at the end if it still runs; `prepare` runs in the child before it."""
+    made = Process(folder, config, *options, **(environ or {}))
+    await made.start(prepare)
     try:
         yield made
     finally:
@@ -159,10 +170,9 @@ def command(name: str) -> str:
     return found
 
 
-@asynccontextmanager
-async def balancer(kind: str, folder: Path, replicas: list[Process]) -> AsyncIterator[str]:
-    """HAProxy or nginx in front of `replicas`; its address."""
-    port, path = free_port(), folder / f"{kind}.conf"
+def run_balancer(kind: str, folder: Path, port: int, replicas: list[Process]) -> subprocess.Popen[bytes]:
+    """Start a proxy in front of `replicas`."""
+    path = folder / f"{kind}.conf"
     if kind == "haproxy":
         servers = "\n".join(f"    server r{n} 127.0.0.1:{replica.port}" for n, replica in enumerate(replicas))
         path.write_text(HAPROXY.format(port=port, servers=servers))
@@ -174,7 +184,14 @@ async def balancer(kind: str, folder: Path, replicas: list[Process]) -> AsyncIte
         path.write_text(NGINX.format(port=port, servers=servers, folder=folder))
         arguments = [command("nginx"), "-c", str(path), "-p", str(folder), "-e", str(folder / "nginx-error.log")]
     with (folder / f"{kind}.log").open("wb") as log:
-        started = subprocess.Popen(arguments, stdout=log, stderr=log)
+        return subprocess.Popen(arguments, stdout=log, stderr=log)
+
+
+@asynccontextmanager
+async def balancer(kind: str, folder: Path, replicas: list[Process]) -> AsyncIterator[str]:
+    """HAProxy or nginx in front of `replicas`; its address."""
+    port = free_port()
+    started = run_balancer(kind, folder, port, replicas)
     try:
         async with aiohttp.ClientSession() as http, asyncio.timeout(20):
             while True:
@@ -182,7 +199,7 @@ async def balancer(kind: str, folder: Path, replicas: list[Process]) -> AsyncIte
                     async with http.get(f"http://127.0.0.1:{port}/health/readiness") as response:
                         if response.status == 200:
                             break
-                assert started.poll() is None, (folder / f"{kind}.log").read_text()
+                assert started.poll() is None, f"{kind} has ended"
                 await asyncio.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:

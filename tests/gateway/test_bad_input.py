@@ -213,6 +213,13 @@ def test_a_compressed_body_is_415(client: str, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def free_of_charge(upstream: FakeUpstream) -> dict[str, Any]:
+    config = three_vendors(upstream)
+    for provider in config["providers"].values():
+        provider["free"] = True
+    return config
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("model", "nearest"),
@@ -227,7 +234,7 @@ def test_an_unknown_name_is_404_with_the_nearest_or_goes_where_it_says(
     client: str, model: str, nearest: str, tmp_path: Path
 ) -> None:
     async def run() -> None:
-        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+        async with FakeUpstream() as upstream, serving(tmp_path, free_of_charge(upstream)) as gateway:
             path, body = chat_body(client, "hi", model)
             got = await gateway.post(path, body)
             if model.startswith("openai/"):

@@ -185,17 +185,6 @@ def test_embeddings_and_counts_are_exchanges_too(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_model_without_a_price_is_said_to_be_unpriced(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
-            path, body = chat_body("openai_chat", "hello", "openai/our-own-model")
-            assert (await gateway.post(path, body)).status == 200
-            (row,) = await stored(gateway)
-            assert (row["confidence"], row["cost_nanos"]) == ("unpriced", 0)
-
-    asyncio.run(run())
-
-
 def test_a_refused_request_has_no_entry(tmp_path: Path) -> None:
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:

@@ -18,6 +18,7 @@ from execution_platform.config.values import DrainLimits
 from execution_platform.gateway.drain import Drain
 from execution_platform.testing import Drip, FakeUpstream, Script, Stall, Text
 from gateway.processes import Process, balancer, process
+from gateway.watching import series, total
 from serving import MODELS, chat_body, three_vendors
 
 CLIENTS = ["openai_chat", "anthropic", "gemini", "native"]
@@ -216,7 +217,11 @@ def test_no_stream_is_dropped_while_many_run(tmp_path: Path) -> None:
 # Several processes
 
 
-async def children(gateway: Process) -> list[int]:
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").exists()
+
+
+def children(gateway: Process) -> list[int]:
     assert gateway.process is not None
     found = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text().split()
     names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
@@ -229,14 +234,23 @@ def test_all_workers_serve_a_dead_one_is_replaced_and_all_drain(tmp_path: Path) 
             async with asyncio.timeout(60):
                 while len({line["worker"] for line in events(gateway, "started")}) < 2:
                     await asyncio.sleep(0.05)
-            workers = await children(gateway)
+            workers = children(gateway)
             assert len(workers) == 2
             os.kill(workers[0], signal.SIGKILL)
             async with asyncio.timeout(60):
                 while len(events(gateway, "started")) < 3:
                     await asyncio.sleep(0.05)
+            for _ in range(3):
+                assert b"[DONE]" in await stream(http, gateway.url)
+            async with http.get(f"{gateway.url}/metrics") as response:
+                page = await response.read()
+            assert page.count(b"# HELP ep_requests_in_flight ") == 1
+            for worker in (b"0", b"1"):
+                assert b'ep_requests_in_flight{worker="%s"}' % worker in page
+            assert total(series(page), "ep_requests_total", outcome="ok") == 3
             gate = upstream.gate("long")
             upstream.script(Script(Text("one two"), faults=[Stall(after=1, of="content", gate=gate)]))
+            upstream.meter.reset()
             running = [asyncio.create_task(stream(http, gateway.url)) for _ in range(20)]
             async with asyncio.timeout(20):
                 while len(upstream.meter) < 20:
@@ -259,10 +273,10 @@ def test_workers_end_when_their_master_is_killed(tmp_path: Path) -> None:
             async with asyncio.timeout(60):
                 while len(events(gateway, "started")) < 2:
                     await asyncio.sleep(0.05)
-            workers = await children(gateway)
+            workers = children(gateway)
             gateway.kill()
             async with asyncio.timeout(20):
-                while any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers):
+                while any(map(is_alive, workers)):
                     await asyncio.sleep(0.05)
 
     asyncio.run(run())

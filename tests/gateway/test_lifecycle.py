@@ -169,6 +169,52 @@ def test_changed_gateway_keys_count_at_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_refused_reload_leaves_secrets_as_they_were(tmp_path: Path) -> None:
+    """A provider whose key's file has gone goes on with the key that was read."""
+
+    async def run() -> None:
+        secret = tmp_path / "openai.key"
+        secret.write_text("sk-openai-canary-1")
+        async with FakeUpstream() as upstream:
+            config = persona(upstream, OPENAI)
+            config["providers"]["openai"]["api_key"] = f"file://{secret}"
+            async with serving(tmp_path, config) as gateway:
+                first = await ask(gateway)
+                secret.unlink()
+                (tmp_path / "platform.yaml").write_text("version: 1\nproviders: [")
+                assert (await gateway.post("/v1/config/reload", {})).status == 422
+                write_config(tmp_path, {**config, "keys": [{"name": "team", "key": "file:///nonexistent/secret"}]})
+                assert (await gateway.post("/v1/config/reload", {})).status == 422
+                assert await ask(gateway) == first
+
+    asyncio.run(run())
+
+
+def test_a_rollback_to_what_the_files_say_is_not_stale(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, persona(upstream, OPENAI)) as gateway:
+            one = (await ask(gateway))[1]
+            await put(gateway, "dev", {"prefer": [ANTHROPIC]})
+            back = (await gateway.post("/v1/config/rollback", {"version": one})).json()
+            assert (back["version"], back["stale"]) == (one, False)
+
+    asyncio.run(run())
+
+
+def test_a_change_between_reading_and_watching_is_served(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            write_config(tmp_path, persona(upstream, OPENAI))
+            gateway = build(Settings({"EP_CONFIG": str(tmp_path / "platform.yaml")}))
+            before = gateway.state.snapshot.version
+            write_config(tmp_path, persona(upstream, ANTHROPIC))
+            await gateway.state.start()
+            await until(lambda: gateway.state.snapshot.version != before)
+            await gateway.state.stop()
+
+    asyncio.run(run())
+
+
 def test_a_gateway_other_machines_reach_never_loses_its_last_key(tmp_path: Path) -> None:
     async def run() -> None:
         boss = {"x_api_key": "sk-ep-boss-0123456789"}

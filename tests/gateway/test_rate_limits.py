@@ -183,5 +183,31 @@ async def test_a_hundred_wrong_keys_a_minute_and_the_address_is_told_to_wait(tmp
             assert (await ask(gateway, "openai_chat", x_api_key="sk-right")).status == 200
 
 
+@in_loop
+async def test_behind_a_trusted_proxy_the_address_is_the_clients(tmp_path: Path) -> None:
+    async with answering(HELLO) as upstream:
+        config = three_vendors(upstream, keys=[{"name": "a", "key": "sk-right"}], trusted_proxies=["127.0.0.1"])
+        async with serving(tmp_path, config) as gateway:
+            guesser = {"x_api_key": "sk-wrong", "x_forwarded_for": "203.0.113.7"}
+            got = [await ask(gateway, "openai_chat", **guesser) for _ in range(105)]
+            assert got[-1].status == 429
+            other = {"x_api_key": "sk-wrong", "x_forwarded_for": "203.0.113.8"}
+            assert (await ask(gateway, "openai_chat", **other)).status == 401
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@in_loop
+async def test_streams_are_limited_and_settled_as_whole_answers_are(tmp_path: Path, client: str) -> None:
+    async with answering(HELLO) as upstream:
+        config = three_vendors(upstream, rate_limits={"keys": {"*": {"requests": 3, "tokens": 2600}}})
+        async with serving(tmp_path, config) as gateway:
+            path, body = chat_body(client, "Hi", MODELS["openai_chat"], stream=True)
+            # By estimates alone two would fit; each is corrected to 15 tokens when it has ended.
+            got = [await gateway.post(path, body) for _ in range(4)]
+            assert [each.status for each in got] == [200, 200, 200, 429]
+            if client in {"openai_chat", "native"}:
+                assert got[2].header("x-ratelimit-remaining-requests") == "0"
+
+
 def _without_id(got: Got) -> bytes:
     return got.body.replace((got.header("x-request-id") or "").encode(), b"")

@@ -227,6 +227,7 @@ def test_an_outage_is_answered_by_the_next_target_then_avoided_and_its_end_is_no
     async def run() -> None:
         async with two(tmp_path, a={"timeouts": {"first_token": 0.3}}) as (first, _second, gateway):
             first.script(OUTAGES[outage], model="*")
+            log = Log(gateway, tmp_path)
             answers = await asyncio.gather(*(ask(gateway, stream=True) for _ in range(5)))
             assert all(b"from" in got.body and got.header("x-ep-provider") == "b" for got in answers)
             assert {got.header("x-ep-fallback-from") for got in answers} == {"a/m"}
@@ -246,6 +247,8 @@ def test_an_outage_is_answered_by_the_next_target_then_avoided_and_its_end_is_no
             later(gateway, 9.0)
             assert (await ask(gateway, stream=True)).header("x-ep-provider") == "a"
             assert await breaker(gateway) == "closed"
+            told = [(line["provider"], line["model"], line["state"]) for line in log.events("breaker")]
+            assert told == [("a", "m", "open"), ("a", "m", "half_open"), ("a", "m", "closed")]
 
     asyncio.run(run())
 

@@ -106,7 +106,7 @@ def test_copies_beyond_the_bound_are_dropped_and_counted(tmp_path: Path) -> None
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, shadowed(upstream)) as gateway:
             state = gateway.gateway.state
-            state.shadows = Shadows(execute, most=1, dropped=state.metrics.shadows.labels("dropped").inc)
+            state.shadows = Shadows(execute, most=1, dropped=state.metrics.experiments.shadows.labels("dropped").inc)
             gate = upstream.gate("pace")
             upstream.script(Script(Text("one two"), pace_gate=gate), model="claude-sonnet-4-5")
             for _ in range(3):

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from random import Random
 
@@ -97,12 +98,33 @@ async def test_replicas_are_counted_while_they_live(redis_client: plain.Redis, r
     links = [RedisLink(redis_server.url) for _ in range(3)]
     for link in links:
         await link.start()
-    assert links[-1].replicas == 3
+    async with asyncio.timeout(SOON):  # told at once, long before the next beat
+        while [link.replicas for link in links] != [3, 3, 3]:
+            await asyncio.sleep(0.001)
     await links[0].stop()
+    async with asyncio.timeout(SOON):
+        while [link.replicas for link in links[1:]] != [2, 2]:
+            await asyncio.sleep(0.001)
     assert redis_client.zcard(key("replicas")) == 2
     for link in links[1:]:
         await link.stop()
     assert redis_client.zcard(key("replicas")) == 0
+
+
+@in_loop
+async def test_a_stall_of_the_process_is_not_held_against_redis(
+    redis_client: plain.Redis, redis_server: servers.Redis
+) -> None:
+    link = RedisLink(redis_server.url, command_seconds=0.05)
+    await link.start()
+    asked = asyncio.create_task(link.command("BLPOP", "nothing", 0.02))
+    await asyncio.sleep(0.005)
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:  # nobody else runs, as in a long callback
+        pass
+    assert await asked is None
+    assert link.up
+    await link.stop()
 
 
 @in_loop

@@ -223,7 +223,11 @@ def test_both_racers_that_commit_at_once_leave_one() -> None:
                 both.set()
             await both.wait()
             tried.keeps = True
-            tried.discard = lambda: closed.append(tried.target.provider)
+
+            async def close() -> None:
+                closed.append(tried.target.provider)
+
+            tried.discard = close
             return tried.target.provider
 
         record = Run(known, hedge=lambda _: 0.0)
@@ -232,5 +236,27 @@ def test_both_racers_that_commit_at_once_leave_one() -> None:
         assert {winner, *closed} == {"a", "b"}
         assert inside(known) == 1
         assert sorted(one.status for one in record.tried) == ["hedge_loser", "ok"]
+
+    asyncio.run(run())
+
+
+def test_a_wait_that_grows_while_somebody_waits_is_kept_too() -> None:
+    """R5."""
+
+    async def run() -> None:
+        known = board(policy=UpstreamPolicy(base_seconds=1e-6, max_seconds=5.0))
+        deployment = known.deployment("a", "m")
+        asked: list[float] = []
+
+        async def attempt(_: Attempt) -> str:
+            asked.append(known.clock())
+            if len(asked) == 1:
+                asyncio.get_running_loop().call_later(0.01, known.cool, deployment, 0.06)
+                raise ProviderError("no", kind=ErrorKind.RATE_LIMIT, status=429, retry_after=0.03)
+            return "ok"
+
+        assert await first_to_commit(targets("a"), attempt, Run(known)) == "ok"
+        assert len(asked) == 2
+        assert asked[1] >= deployment.cooldown.until
 
     asyncio.run(run())

@@ -21,6 +21,7 @@ from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.auth import is_loopback
 from execution_platform.providers.local.packages import REMEDY, survey
 from execution_platform.providers.registry import specs
+from execution_platform.replicas.link import LinkView, RedisLink
 from execution_platform.runtime.snapshot import Snapshot
 
 LIMIT = 2.0
@@ -33,7 +34,7 @@ _PORTS = {"http": 80, "https": 443}
 class Finding:
     """One line of the report."""
 
-    area: Literal["python", "packages", "configuration", "providers", "gateway", "workspace"]
+    area: Literal["python", "packages", "configuration", "providers", "gateway", "replicas", "workspace"]
     state: Literal["ok", "warn", "fail"]
     message: str
     remedy: str | None = None
@@ -52,6 +53,7 @@ def examine(config: str | None) -> list[Finding]:
             found.extend(_configuration(snapshot, settings))
             found.extend(_providers(snapshot, settings))
             found.extend(_gateway(settings, has_key=bool(settings.master_key or snapshot.config.keys)))
+            found.extend(_replicas(settings))
             found.extend(_workspace(settings))
     except ConfigError as error:
         found.extend(
@@ -162,6 +164,25 @@ async def _reach(address: _Address) -> str | None:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return None
+
+
+def _replicas(settings: Settings) -> Iterator[Finding]:
+    """The Redis of the replicas, where there is one. Raises `ConfigError`."""
+    if settings.redis_url is None:
+        return
+    view = asyncio.run(_greet(RedisLink(settings.redis_url.reveal(), command_seconds=LIMIT)))
+    if view.up:
+        yield Finding("replicas", "ok", f"Redis answers; {view.replicas - 1} other processes use it")
+    else:
+        remedy = "Check EP_REDIS_URL and the server; until it answers each process takes its share of the rate limits."
+        yield Finding("replicas", "warn", f"Redis cannot be used: {view.error}", remedy)
+
+
+async def _greet(link: RedisLink) -> LinkView:
+    await link.start()
+    view = link.view
+    await link.stop()
+    return view
 
 
 def _gateway(settings: Settings, *, has_key: bool) -> Iterator[Finding]:

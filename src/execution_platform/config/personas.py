@@ -8,7 +8,8 @@ from execution_platform.config.facts import RawRequires
 from execution_platform.config.known import canonical_provider, read_data
 from execution_platform.config.legacy import target_name
 from execution_platform.config.problems import Problem, suggest
-from execution_platform.config.schema import RawBudget, RawConfig, RawPersona, RawRateLimit
+from execution_platform.config.schema import RawConfig, RawPersona, RawRateLimit
+from execution_platform.config.spending import RawBudget
 from execution_platform.config.validate import validate_config
 from execution_platform.config.values import (
     Budget,

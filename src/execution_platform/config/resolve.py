@@ -14,6 +14,7 @@ from execution_platform.config.providers import KindTable, resolve_providers
 from execution_platform.config.schema import RawConfig
 from execution_platform.config.secret import SecretRef, has_secret
 from execution_platform.config.settings import Settings
+from execution_platform.config.spending_limits import resolve_spending
 from execution_platform.config.values import (
     Budget,
     CircuitBreaker,
@@ -69,18 +70,20 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
     personas = resolve_personas(raw, problems)
     persona_aliases = resolve_persona_aliases(raw, personas, problems)
     models = _models(raw)
+    keys = _keys(raw)
     resolved = Resolved(
         providers=providers,
         personas=personas,
         persona_aliases=persona_aliases,
         models=models,
         aliases=dict(raw.aliases),
-        keys=_keys(raw),
+        keys=keys,
         limits=Limits(**raw.limits.model_dump()),
         rate_limits=resolve_rate_limits(raw, settings, personas=personas, providers=providers, problems=problems),
         drain=DrainLimits(**raw.drain.model_dump()),
         trusted_proxies=tuple(raw.trusted_proxies),
         ledger=LedgerConfig(**raw.ledger.model_dump()),
+        spending=resolve_spending(raw.budgets, personas, keys, settings),
         loss_policy=raw.loss_policy,
         continue_on_cut=raw.continue_on_cut,
         default_provider=_default(raw, settings, providers, problems),
@@ -128,6 +131,8 @@ def _keys(raw: RawConfig) -> tuple[GatewayKeyConfig, ...]:
             key=key.key,
             sha256=key.sha256,
             tenant=key.tenant or "default",
+            team=key.team or "",
+            budget=None if key.budget is None else Budget(**key.budget.model_dump(exclude_none=True)),
             personas=None if key.personas is None else frozenset(key.personas),
             models=None if key.models is None else frozenset(key.models),
             loss_policy=key.loss_policy,
@@ -172,6 +177,21 @@ def _check_names(resolved: Resolved, problems: list[Problem]) -> None:
     for alias, name in resolved.aliases.items():
         _check_target(resolved, f"aliases.{alias}", name, problems)
     _check_keys(resolved, problems)
+    _check_limits(resolved, problems)
+
+
+def _check_limits(resolved: Resolved, problems: list[Problem]) -> None:
+    given = [limit for limit in resolved.spending.limits if limit.origin == "file"]
+    for place, limit in enumerate(given):
+        path = f"budgets.limits.{place}"
+        if limit.downgrade_to is not None:
+            _check_target(resolved, f"{path}.downgrade_to", limit.downgrade_to, problems)
+        if limit.scope == "persona" and limit.subject not in {*resolved.personas, "*"}:
+            problems.append(
+                Problem(
+                    f"{path}.persona", f"unknown persona {limit.subject}.", suggest(limit.subject, resolved.personas)
+                )
+            )
 
 
 def _check_model(resolved: Resolved, model: LogicalModel, problems: list[Problem]) -> None:

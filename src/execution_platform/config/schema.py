@@ -1,6 +1,5 @@
 """The configuration file as it is written: every section, with the sentence that its JSON Schema shows."""
 
-from decimal import Decimal
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
@@ -8,6 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
 from execution_platform.config.secret import SecretRef
+from execution_platform.config.spending import RawBudget, RawSpending
+from execution_platform.config.units import Money, Seconds
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
@@ -29,13 +30,6 @@ def _size(value: object) -> object:
     return int(number) * factor
 
 
-def _decimal(value: object) -> object:
-    """Money as written: 0.1 is a tenth, not the nearest binary fraction."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Decimal(str(value))
-    return value
-
-
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -43,7 +37,6 @@ def _one_or_many(value: object) -> object:
 Size = Annotated[
     int, BeforeValidator(_size), Field(ge=1), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]
-Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
 
 
 def _network(value: str) -> str:
@@ -59,7 +52,6 @@ Names = Annotated[
     BeforeValidator(_one_or_many),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
-Seconds = Annotated[float, Field(gt=0)]
 Hedge = bool | Seconds
 _HEDGE = (
     "Ask a second target when the first has no content yet: after so many seconds, or if true when it is slower than "
@@ -209,20 +201,6 @@ class RawLogicalModel(Raw):
     shadow: RawShadow | None = Field(default=None, description="Copies for another model, to compare it unseen.")
 
 
-class RawBudget(Raw):
-    """Limits of tokens and money."""
-
-    tokens_per_min: int | None = Field(default=None, ge=1, description="Tokens per minute.")
-    tokens_per_run: int | None = Field(default=None, ge=1, description="Tokens of one run.")
-    cost_per_min: Money | None = Field(default=None, description="US dollars per minute.")
-    hourly_usd: Money | None = Field(default=None, description="US dollars per hour.")
-    daily_usd: Money | None = Field(default=None, description="US dollars per day.")
-    monthly_usd: Money | None = Field(default=None, description="US dollars per month.")
-    alert_threshold: float | None = Field(
-        default=None, gt=0, le=1, description="Share of a limit at which an alert is sent; 0.8 unless set."
-    )
-
-
 class RawRateLimit(Raw):
     """How much may pass in a minute; in no 60 seconds more than this does."""
 
@@ -294,6 +272,8 @@ class RawKey(Raw):
         default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the key in hexadecimal, instead of the key."
     )
     tenant: str | None = Field(default=None, description="Tenant the key belongs to.")
+    team: str | None = Field(default=None, description="Team within the tenant, for budgets and reports.")
+    budget: RawBudget | None = Field(default=None, description="Limits of tokens and money of this key.")
     personas: list[str] | None = Field(default=None, description="Personas the key may use; all unless set.")
     models: list[str] | None = Field(default=None, description="Models the key may use; all unless set.")
     loss_policy: LossPolicyName | None = Field(default=None, description="What a translation may lose for this key.")
@@ -320,7 +300,7 @@ class RawLimits(Raw):
     )
     streams: int = Field(default=1500, ge=1, description="Most streamed answers among them.")
     lag_seconds: Seconds = Field(
-        default=0.025, description="Delay of the event loop from which fewer requests are admitted."
+        default=0.1, description="Delay of the event loop from which fewer requests are admitted."
     )
     connections_per_peer: int | None = Field(
         default=None, ge=1, description="Most connections from one address; trusted proxies are exempt."
@@ -391,6 +371,7 @@ class RawConfig(Raw):
         description="Addresses or networks (10.0.0.0/8) of proxies whose x-forwarded-for is believed.",
     )
     rate_limits: RawRateLimits = Field(default_factory=RawRateLimits, description="Requests and tokens per minute.")
+    budgets: RawSpending = Field(default_factory=RawSpending, description="What may be spent, and who is told.")
     timeouts: RawTimeouts = Field(default_factory=RawTimeouts, description="Time limits of providers that set none.")
     retry: RawRetry = Field(default_factory=RawRetry, description="Retry limits of providers that set none.")
     circuit_breaker: RawBreaker = Field(

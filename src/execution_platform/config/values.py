@@ -16,6 +16,10 @@ Hedge = bool | float
 """Whether a second target is asked before the first has failed: true after its usual slowest, a number after so many seconds."""
 Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
+BudgetPeriod = Literal["minute", "hourly", "daily", "monthly", "total"]
+BudgetScope = Literal["gateway", "tenant", "team", "key", "persona", "run", "model"]
+OnBreach = Literal["stop", "downgrade", "pause"]
+AlertKind = Literal["webhook", "slack", "pagerduty", "email"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
 
@@ -154,6 +158,48 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpendingLimit:
+    """One budget of the configuration."""
+
+    scope: BudgetScope
+    subject: str
+    """Name within the scope; `*` for each; empty for the whole gateway."""
+    period: BudgetPeriod
+    usd: Decimal | None = None
+    tokens: int | None = None
+    persona: str | None = None
+    """Only requests on this persona count, for limits of single runs."""
+    alert_threshold: float = 0.8
+    on_breach: OnBreach = "stop"
+    downgrade_to: str | None = None
+    time_zone: str = "UTC"
+    origin: Origin = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertChannel:
+    """Where alerts are sent."""
+
+    name: str
+    kind: AlertKind
+    url: SecretRef | None = None
+    secret: SecretRef | None = None
+    sender: str | None = None
+    to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What may be spent, and who is told."""
+
+    time_zone: str = "UTC"
+    assume_output_tokens: int = 8192
+    pause_seconds: float = 300.0
+    limits: tuple[SpendingLimit, ...] = ()
+    alerts: tuple[AlertChannel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PersonaConfig:
     """One persona with everything it inherits."""
 
@@ -191,6 +237,8 @@ class GatewayKeyConfig:
     key: SecretRef | None = None
     sha256: str | None = None
     tenant: str = "default"
+    team: str = ""
+    budget: Budget | None = None
     personas: frozenset[str] | None = None
     models: frozenset[str] | None = None
     loss_policy: LossPolicy | None = None
@@ -206,7 +254,7 @@ class Limits:
     attempts: int = 3
     in_flight: int = 2000
     streams: int = 1500
-    lag_seconds: float = 0.025
+    lag_seconds: float = 0.1
     connections_per_peer: int | None = None
     header_block: int = 32 * 1024
     url_length: int = 8 * 1024
@@ -266,6 +314,7 @@ class Resolved:
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    spending: Spending = field(default_factory=Spending)
     loss_policy: LossPolicy = "default"
     continue_on_cut: bool = False
     """Plain text that was cut goes on from another target."""

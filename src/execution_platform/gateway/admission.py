@@ -17,11 +17,11 @@ from execution_platform.gateway.errors import Overloaded
 _BATCH_SHARE = 0.8
 _MARGIN = 64
 """Management requests beyond `limits.in_flight`."""
-_FLOOR = 8.0
-"""So many are allowed however late the loop is: one request alone may take long."""
+_FLOOR = 64.0
+"""So many are allowed however late the loop is: so few are not the cause, a starved processor is."""
 _SHRINK, _GROW = 0.8, 1.15
-_PATIENCE = 2
-"""Late ticks in a row that count: a single one may be one long callback."""
+_PATIENCE = 3
+"""Late ticks in a row that count: one may be a long callback, two a processor taken away for a moment."""
 _RETRY_AFTER = {0: (5, 10), 1: (1, 3), 2: (1, 2)}
 
 
@@ -68,9 +68,18 @@ class Admission:
         return self.in_flight >= self.caps[priority]
 
     def check(self, priority: int) -> None:
-        """Called with the request already counted. Raises `Overloaded` when it is one too many."""
-        if self.in_flight > self.caps[priority]:
+        """Called before the body is read. Raises `Overloaded` when the request would be one too many."""
+        if self.in_flight >= self.caps[priority]:
             raise self.refusal(priority)
+
+    def enter(self, priority: int) -> None:
+        """Count a request whose body is there: one that is still on its way takes nobody's place. Raises `Overloaded`."""
+        self.check(priority)
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """A request that was counted is over."""
+        self.in_flight -= 1
 
     def check_stream(self) -> None:
         """Called with the stream already counted. Raises `Overloaded` when it is one too many."""

@@ -40,7 +40,7 @@ class Door:
         self._by_peer: Counter[str] = Counter()
         self._told = 0
         self.open = 0
-        state.metrics.connections.set_function(lambda: self.open)
+        state.metrics.edge.connections.set_function(lambda: self.open)
 
     def refresh(self) -> None:
         """Take over a changed configuration; tell the log when requests were refused since the last time."""
@@ -71,7 +71,7 @@ class Door:
             if self._by_peer[peer] > most:
                 reason = "peer_limit"
         if reason is not None:
-            self.state.metrics.connections_refused.labels(reason).inc()
+            self.state.metrics.edge.connections_refused.labels(reason).inc()
         return reason
 
     def leave(self, peer: str) -> None:
@@ -84,7 +84,7 @@ class Door:
 
     def slow(self, what: str) -> None:
         """A client that missed a deadline."""
-        self.state.metrics.slow_clients.labels(what).inc()
+        self.state.metrics.edge.slow_clients.labels(what).inc()
 
     def overload(self, method: str, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """The whole answer to a request that is one too many; None when it may come in."""

@@ -42,8 +42,6 @@ class Edge:
         started, status, answered = time.perf_counter(), 500, False
         request_id = correlation.request_id(dict(scope["headers"]).get(b"x-request-id"))
         scope["ep.request_id"] = request_id
-        admission = self._state.admission
-        admission.in_flight += 1
 
         async def tell(message: Message) -> None:
             nonlocal status, answered
@@ -57,7 +55,6 @@ class Edge:
             await send(message)
 
         try:
-            admission.check(Priority.ADMIN)
             await self._app_checked(scope, receive, tell)
         except ClientGone:
             status = _GONE
@@ -69,11 +66,12 @@ class Edge:
                 failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
                 await self._refuse(scope, failure, request_id, tell)
         finally:
-            admission.in_flight -= 1
             self._log(scope, request_id, status, time.perf_counter() - started)
 
     async def _app_checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing behind here but the public paths is reached without a principal, and no body that is not strict JSON."""
+        admission = self._state.admission
+        admission.check(Priority.ADMIN)
         headers = read_headers(scope)
         if scope["path"] not in PUBLIC_PATHS:
             self._state.identify(scope, headers)
@@ -86,7 +84,11 @@ class Edge:
                 raise UnprocessableRequest(
                     f"the request body is not usable JSON: {error}", code="invalid_json"
                 ) from None
-        await self._app(scope, _replay(body, receive), send)
+        admission.enter(Priority.ADMIN)
+        try:
+            await self._app(scope, _replay(body, receive), send)
+        finally:
+            admission.leave()
 
     async def _refuse(self, scope: Scope, error: ExecutionPlatformError, request_id: str, send: Send) -> None:
         body = error_body(error, dialect_of(scope), request_id, self._state.snapshot.redactor)

@@ -84,5 +84,8 @@ def error_headers(error: ExecutionPlatformError) -> HeaderList:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
         if isinstance(error, RateLimited):
             headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
+    if isinstance(error, BudgetExceeded):
+        # The vendors' clients repeat a 429 by themselves unless they are told not to.
+        headers.append((b"x-should-retry", b"false"))
     headers.append((b"x-ep-error", header_value(error.code)))
     return headers

@@ -37,6 +37,8 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
         headers.append((b"x-ep-loss", header_value(loss_header(outcome.losses))))
     if outcome.cost is not None:
         headers.append((b"x-ep-cost-usd", header_value(f"{outcome.cost.usd:.8f}")))
+    if call.downgraded is not None:
+        headers.append((b"x-ep-downgraded", header_value(call.downgraded)))
     if outcome.simulated:
         headers.append((b"x-ep-simulated", b"true"))
     headers.extend(_way(outcome))

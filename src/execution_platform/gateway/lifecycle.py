@@ -51,7 +51,7 @@ class Lifecycle:
         self._read = Sources()
         """What the files said when they were last readable."""
         self._pinned = False
-        """A rollback is in force."""
+        """A rollback is in force, to other files than there are now."""
         self._refused: str | None = None
         """Why the last reload was refused."""
 
@@ -59,6 +59,8 @@ class Lifecycle:
 
     def begin(self) -> None:
         """The first configuration. Raises `ConfigError`."""
+        # What the files look like is noted before they are read, so that no later change is missed.
+        self._watched = FileWatch(source_files(self._builder.settings), lambda: self._reload_quietly(FILES))
         self._read = read_sources(self._builder.settings)
         self._take(self._builder.prepare(self._read), self._read, {}, cause="start")
 
@@ -101,7 +103,7 @@ class Lifecycle:
             except ConfigError as error:
                 self._refuse(error, cause, by)
                 raise self._unusable(error) from error
-            self._metrics.config_reload.labels("applied" if changed else "unchanged").inc()
+            self._metrics.config.reload.labels("applied" if changed else "unchanged").inc()
             self._tell_state()
             return changed
 
@@ -115,8 +117,8 @@ class Lifecycle:
             except ConfigError as error:
                 raise self._unusable(error) from error
             self._take(prepared, version.sources, version.personas, cause="rollback", by=by)
-            self._pinned, self._refused = True, None
-            self._metrics.config_reload.labels("rolled_back").inc()
+            self._pinned = version.sources.merged != self._read.merged
+            self._metrics.config.reload.labels("rolled_back").inc()
             self._tell_state()
             return self.versions.current
 
@@ -184,15 +186,15 @@ class Lifecycle:
         self._read = sources
         if cause == FILES and known_content and (self._pinned or self._refused is None):
             return False
-        self._builder.fleet.forget_secrets()
-        prepared = await self._prepare(sources, current.personas)
+        prepared = await self._prepare(sources, current.personas, fresh=True)
         self._guard(prepared)
+        self._builder.fleet.forget_secrets()
         changed = self._take(prepared, sources, current.personas, cause=cause, by=by)
         self._pinned, self._refused = False, None
         return changed
 
-    async def _prepare(self, sources: Sources, personas: Overlays) -> Prepared:
-        return await asyncio.to_thread(self._builder.prepare, sources, personas)
+    async def _prepare(self, sources: Sources, personas: Overlays, *, fresh: bool = False) -> Prepared:
+        return await asyncio.to_thread(self._builder.prepare, sources, personas, fresh=fresh)
 
     def _take(
         self, prepared: Prepared, sources: Sources, personas: Overlays, *, cause: Cause, by: str | None = None
@@ -245,19 +247,18 @@ class Lifecycle:
     def _refuse(self, error: ConfigError, cause: Cause, by: str | None) -> None:
         problems = [self._without_folders(str(problem)) for problem in problems_of(error)][:_MOST_PROBLEMS]
         self._refused = problems[0]
-        self._metrics.config_reload.labels("refused").inc()
+        self._metrics.config.reload.labels("refused").inc()
         self._tell("config_refused", "error", config=self.versions.current.name, cause=cause, by=by, problems=problems)
         self._tell_state()
 
     def _tell_state(self) -> None:
-        self._metrics.config_stale.set(0 if self.stale is None else 1)
+        self._metrics.config.stale.set(0 if self.stale is None else 1)
 
     # --- the files ---
 
     async def _watch(self) -> None:
-        watch = FileWatch(source_files(self._builder.settings), lambda: self._reload_quietly(FILES))
         try:
-            await watch.run()
+            await self._watched.run()
         except OSError as error:
             self._tell("config_watch_failed", "error", error=error.strerror or "the folder cannot be watched")
 

@@ -19,8 +19,10 @@ from execution_platform.exceptions import (
     RouterError,
     UnprocessableRequest,
 )
+from execution_platform.gateway.docs import PAGE_HEADERS, page
 from execution_platform.gateway.edge import Edge
 from execution_platform.gateway.endpoints import (
+    budgets,
     capabilities,
     configuration,
     costs,
@@ -48,17 +50,27 @@ def management_api(state: State, routes: Routes) -> App:
         title="Execution Platform",
         version=__version__,
         summary="One gateway in front of every LLM provider, chosen by persona.",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
     api.state.gateway = state
-    for module in (health, models, capabilities, personas, tools, explain, configuration, costs):
+    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration, costs):
         for route in module.router.routes:
             policy_of(route)
         api.include_router(module.router)
     _handle_errors(api)
+    api.add_route("/docs", _docs(api), include_in_schema=False)
     api.openapi = with_llm_paths(api, routes)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return Edge(api, state)
+
+
+def _docs(api: FastAPI) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of `/docs`, for callers with a key: the edge lets nobody else through."""
+
+    async def docs(_: Request) -> Response:
+        return Response(page(api.openapi()), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+    return docs
 
 
 def _handle_errors(api: FastAPI) -> None:

@@ -96,9 +96,9 @@ class Probes:
         looked.task.add_done_callback(self._ending.discard)
         del self._looked[name]
         if self._findings.pop(name, None) is not None:
-            self._metrics.provider_up.remove(name)
+            self._metrics.probes.up.remove(name)
             for model in looked.config.models:
-                self._metrics.model_listed.remove(name, model)
+                self._metrics.probes.listed.remove(name, model)
 
     async def _go_on(self, provider: WireProvider, config: ProviderConfig, probe: Probe) -> None:
         await self._sleep(self._rng.uniform(0, min(_SOON, probe.interval_seconds)))
@@ -111,12 +111,12 @@ class Probes:
         name, metrics = config.name, self._metrics
         before = self._findings.get(name)
         self._findings[name] = finding
-        metrics.probes.labels(name, finding.error or "ok").inc()
-        metrics.probe_seconds.labels(name).observe(finding.seconds)
-        metrics.provider_up.labels(name).set(finding.up)
+        metrics.probes.made.labels(name, finding.error or "ok").inc()
+        metrics.probes.seconds.labels(name).observe(finding.seconds)
+        metrics.probes.up.labels(name).set(finding.up)
         for model in config.models:
             # A model of which nothing is known is as well as its provider.
-            metrics.model_listed.labels(name, model).set(finding.up and finding.models.get(model, True))
+            metrics.probes.listed.labels(name, model).set(finding.up and finding.models.get(model, True))
         if before is not None and before.up != finding.up:
             event, level = ("provider_up", "info") if finding.up else ("provider_down", "warning")
             self._tell(event, level, provider=name, error=finding.error)

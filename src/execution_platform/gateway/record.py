@@ -76,10 +76,10 @@ def _add_numbers(record: dict[str, object], call: Call, seconds: float) -> None:
 
 def watch_admission(metrics: Metrics, admission: Admission) -> None:
     """Let a scrape read the gate's own numbers: a request counts them once."""
-    metrics.in_flight.set_function(lambda: admission.in_flight)
-    metrics.allowed.set_function(lambda: admission.allowed)
-    metrics.streams.set_function(lambda: admission.streams)
-    admission.on_refused = tuple(metrics.shed.labels(priority.name.lower()).inc for priority in Priority)
+    metrics.edge.in_flight.set_function(lambda: admission.in_flight)
+    metrics.edge.allowed.set_function(lambda: admission.allowed)
+    metrics.edge.streams.set_function(lambda: admission.streams)
+    admission.on_refused = tuple(metrics.edge.shed.labels(priority.name.lower()).inc for priority in Priority)
 
 
 def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
@@ -135,7 +135,7 @@ def _observe_arm(metrics: Metrics, call: Call, seconds: float, *, failed: bool) 
     target = outcome.target or (call.route.targets[0] if call.route is not None else None)
     if target is None:
         return
-    children = metrics.arm(target.via or "", target.arm or "")
+    children = metrics.experiments.arm(target.via or "", target.arm or "")
     (children.failed if failed else children.ok).inc()
     children.duration.observe(seconds)
     if outcome.first_content is not None:
@@ -166,12 +166,12 @@ def shadow_record(copy: Call, seconds: float) -> dict[str, object]:
 
 def observe_shadow(metrics: Metrics, copy: Call, seconds: float) -> None:
     """Add one copy to the counters, which are not those of requests."""
-    metrics.shadows.labels("ok" if copy.outcome.error is None else "error").inc()
+    metrics.experiments.shadows.labels("ok" if copy.outcome.error is None else "error").inc()
     if copy.route is None:
         return
     target = copy.route.targets[0]
-    metrics.shadow_seconds.labels(target.provider, target.model).observe(seconds)
+    metrics.experiments.shadow_seconds.labels(target.provider, target.model).observe(seconds)
     usage = copy.outcome.usage
     if usage is not None:
-        metrics.shadow_tokens.labels(target.provider, target.model, "input").inc(usage.prompt_tokens)
-        metrics.shadow_tokens.labels(target.provider, target.model, "output").inc(usage.completion_tokens)
+        metrics.experiments.shadow_tokens.labels(target.provider, target.model, "input").inc(usage.prompt_tokens)
+        metrics.experiments.shadow_tokens.labels(target.provider, target.model, "output").inc(usage.completion_tokens)

@@ -32,11 +32,11 @@ class SharedBoard:
         self._board = board
         self._wall = wall
         self._bulletin = Bulletin(link, _KIND, self._apply)
-        board.on_change = self._tell
+        board.on_change.append(self._tell)
 
     async def stop(self) -> None:
         """Tell nobody any more."""
-        self._board.on_change = None
+        self._board.on_change.remove(self._tell)
         await self._bulletin.stop()
 
     def _tell(self, key: Key, state: SharedState, until: float) -> None:

@@ -33,13 +33,16 @@ from execution_platform.gateway.streaming import StreamOut
 from execution_platform.observability import correlation
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.auxiliary import count_tokens, embed
-from execution_platform.runtime.call import Call
+from execution_platform.runtime.call import Call, Principal
 from execution_platform.runtime.execute import execute
+from execution_platform.runtime.guard import guarded
 from execution_platform.runtime.observe import settle
 from execution_platform.runtime.plan import plan
+from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.runtime.throttle import settle_limits, throttle
 
 _GONE = 499
+_LONGEST_RUN = 128
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
 
 
@@ -49,15 +52,12 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
     call: Call | None = None
     out: StreamOut | None = None
     status = _GONE
-    admission = state.admission
-    admission.in_flight += 1
     given = dict(scope["headers"]).get(b"x-request-id")
     request_id = correlation.request_id(given)
     # `_open` reads the same snapshot: nothing is awaited in between. Its providers live until this request is over.
     generation = state.snapshot.generation
     generation.enter()
     try:
-        admission.check(match.spec.priority)
         headers = read_headers(scope)
         call = await _open(state, match, scope, headers, receive, request_id)
         call.started = started
@@ -79,10 +79,10 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
         status = await _refuse(state, match, call, out, failure, send, request_id)
     finally:
-        admission.in_flight -= 1
         if out is not None:
             out.close()
         if call is not None:
+            state.admission.leave()
             state.books.close(call)
             settle_limits(call)
         state.record(scope, match.spec, call, request_id, status, started)
@@ -92,10 +92,31 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
 async def _open(
     state: State, match: Match, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
 ) -> Call:
-    """The authenticated call with its body read and checked."""
+    """The authenticated and admitted call with its body read and checked. What is returned has to leave."""
+    admission, priority = state.admission, match.spec.priority
+    admission.check(priority)
     snapshot = state.snapshot
     principal = state.identify(scope, headers)
     body = await read_body(scope, receive, headers, snapshot.config.limits.body)
+    admission.enter(priority)
+    try:
+        call = _call(snapshot, match, scope, headers, request_id, principal, body)
+    except BaseException:
+        admission.leave()
+        raise
+    call.deadline = asyncio.get_running_loop().time() + state.deadline_seconds(call.peek.stream)
+    return call
+
+
+def _call(
+    snapshot: Snapshot,
+    match: Match,
+    scope: Scope,
+    headers: dict[bytes, bytes],
+    request_id: str,
+    principal: Principal,
+    body: bytes,
+) -> Call:
     dialect = match.spec.dialect
     try:
         body = _json.read(body, max_depth=snapshot.config.limits.depth)
@@ -121,14 +142,25 @@ async def _open(
         path_model=match.model,
         persona=named or (persona.decode("latin-1") if persona else None),
         provider=query_value(query, "provider") if dialect.name == "native" else None,
+        run=_run_of(headers),
         sse=match.sse,
         trace=correlation.trace(headers.get(b"traceparent")),
         headers=headers,
         forwarded={name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers},
-        deadline=asyncio.get_running_loop().time() + state.deadline_seconds(peek.stream),
         loss_policy=principal.loss_policy or snapshot.config.loss_policy,
         repeats=headers.get(b"x-stainless-retry-count", b"0") == b"0",
     )
+
+
+def _run_of(headers: dict[bytes, bytes]) -> str:
+    """The run a request says it is part of. Raises `InvalidRequest`."""
+    given = headers.get(b"x-ep-run")
+    if given is None:
+        return ""
+    name = given.decode("latin-1")
+    if len(name) > _LONGEST_RUN or not name.isascii() or not name.isprintable():
+        raise InvalidRequest(f"x-ep-run must be at most {_LONGEST_RUN} printable ASCII characters", param="x-ep-run")
+    return name
 
 
 def _model_of(body: bytes) -> str | None:
@@ -171,8 +203,23 @@ async def _run(call: Call) -> Answer:
     plan(call)
     await throttle(call)
     if call.operation == "chat":
-        return await execute(call)
+        books = call.books
+        if books is not None and books.reserver is not None:
+            await books.reserver.ahead(call)
+        return _guarded(call, await execute(call))
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))
+
+
+def _guarded(call: Call, answer: Answer) -> Answer:
+    """A stream under a budget ends when what is held for it runs out."""
+    books, run = call.books, call.outcome.run
+    if answer.stream is None or run is None or books is None or books.reserver is None:
+        return answer
+    reservation = next((one.reservation for one in call.outcome.tries if one.attempt is run.winner), None)
+    if reservation is None or reservation.hold is None:
+        return answer
+    stream = guarded(call, books.reserver.keeper, reservation, reservation.hold, answer.stream)
+    return replace(answer, stream=stream)
 
 
 async def _send(call: Call, out: StreamOut | None, answer: Answer, send: Send) -> None:

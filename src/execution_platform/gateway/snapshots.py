@@ -14,6 +14,7 @@ from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
+from execution_platform.ledger.estimate import RateCards
 from execution_platform.limits.limiter import Limiter
 from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
@@ -68,6 +69,7 @@ class SnapshotBuilder:
                 models=models,
                 default_model=models[0],
                 needs_key=False,
+                free=True,
                 origin="environment",
             )
         return bool(self._found)
@@ -84,15 +86,16 @@ class SnapshotBuilder:
         self._configured = frozenset(name for name, given in config.providers.items() if given.origin == "file")
         self.fleet.adopt(prepared.snapshot.generation)
 
-    def prepare(self, sources: Sources, personas: Overlays | None = None) -> Prepared:
+    def prepare(self, sources: Sources, personas: Overlays | None = None, *, fresh: bool = False) -> Prepared:
         """A snapshot of `sources` with `personas` on top, checked to the last name, the gateway keys read.
 
-        Nothing in service changes, and it may run in a thread of its own. Raises `ConfigError`.
+        Nothing in service changes, and it may run in a thread of its own. With `fresh` secrets are read anew. Raises
+        `ConfigError`.
         """
         overlays = [{"personas": dict(personas)}] if personas else []
         config = self._with_found(resolve(check_sources(sources, overlays), self.settings, specs()))
-        snapshot = self._snapshot(config)
-        return Prepared(snapshot, authenticator_for(self, config))
+        snapshot = self._snapshot(config, fresh=fresh)
+        return Prepared(snapshot, authenticator_for(self, config, fresh=fresh))
 
     def _with_found(self, config: Resolved) -> Resolved:
         """`config` with the local servers that answered, where the file does not say otherwise."""
@@ -106,12 +109,12 @@ class SnapshotBuilder:
         config = replace(config, providers={**config.providers, **found})
         return replace(config, version_id=version_id(config))
 
-    def _snapshot(self, config: Resolved) -> Snapshot:
+    def _snapshot(self, config: Resolved, *, fresh: bool) -> Snapshot:
         generation = self.fleet.build(config)
         providers = generation.providers
         usable = live_providers(config, self.settings, local=tuple(self._found))
         live = {name: kind for name, kind in usable.items() if name in providers}
-        secrets = self.fleet.secrets_of(config)
+        secrets = self.fleet.secrets_of(config, fresh=fresh)
         if self.settings.master_key is not None:
             secrets.append(self.settings.master_key.reveal())
         prices = PriceBook(config)
@@ -130,6 +133,7 @@ class SnapshotBuilder:
             generation=generation,
             routing=routing,
             prices=prices,
+            cards=RateCards(prices),
             redactor=Redactor(secrets),
             problems=tuple(routing.problems),
             max_attempts=config.limits.attempts,
@@ -142,13 +146,14 @@ class SnapshotBuilder:
         )
 
 
-def authenticator_for(builder: SnapshotBuilder, config: Resolved) -> Authenticator:
+def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool = False) -> Authenticator:
     """Who may call under `config`: the master key, and the keys of the file."""
     keys: dict[bytes, Principal] = {}
     for key in config.keys:
         principal = Principal(
             key.name,
             tenant=key.tenant,
+            team=key.team,
             admin=key.admin,
             personas=key.personas or frozenset(),
             models=key.models or frozenset(),
@@ -157,7 +162,7 @@ def authenticator_for(builder: SnapshotBuilder, config: Resolved) -> Authenticat
         if key.sha256 is not None:
             keys[bytes.fromhex(key.sha256)] = principal
         elif key.key is not None:
-            keys[_digest(builder.fleet.secret(key.key))] = principal
+            keys[_digest(builder.fleet.secret(key.key, fresh=fresh))] = principal
     if builder.settings.master_key is not None:
         keys[_digest(builder.settings.master_key)] = Principal("master", admin=True)
     return Authenticator(keys, origins=builder.settings.cors_origins)

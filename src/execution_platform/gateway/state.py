@@ -9,6 +9,7 @@ from execution_platform.exceptions import AuthenticationError, RateLimited
 from execution_platform.gateway.admission import Admission
 from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
+from execution_platform.gateway.budgeting import Budgeting
 from execution_platform.gateway.drain import Drain
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
@@ -19,6 +20,7 @@ from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
 from execution_platform.gateway.replicas import SharedBoard
 from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.limits.failures import FailureLimiter
@@ -27,6 +29,7 @@ from execution_platform.observability.logging import LineLog
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
+from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
 from execution_platform.runtime.call import Call, Principal
 from execution_platform.runtime.execute import execute
@@ -54,7 +57,9 @@ class State:
         self.failures = FailureLimiter()
         self.builder = SnapshotBuilder(settings, self.limiter)
         self.probes = Probes(self.metrics, self._tell)
-        self.shadows = Shadows(execute, done=self._record_shadow, dropped=self.metrics.shadows.labels("dropped").inc)
+        self.shadows = Shadows(
+            execute, done=self._record_shadow, dropped=self.metrics.experiments.shadows.labels("dropped").inc
+        )
         self.snapshot: Snapshot
         self.authenticator: Authenticator
         self.peers: Peers
@@ -64,20 +69,28 @@ class State:
         self.drain = Drain()
         self.worker = 0
         """Which of the processes on one address this is."""
+        self.siblings: Siblings | None = None
+        self.metrics.log_dropped.set_function(lambda: self.log.dropped)
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
+        self.builder.board.on_change.append(self._note_breaker)
         self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
+        self.budgeting = Budgeting(self.bookkeeping, self.log, self.metrics)
+        self.budgeting.use(self.snapshot)
         self.started_at = time.time()
 
     async def start(self) -> None:
         """Look for local servers, then serve, and listen to changes of the configuration."""
         self.pulse.start()
         await self.bookkeeping.start()
+        self.budgeting.start()
         self.lag.start()
+        if self.siblings is not None:
+            await self.siblings.start()
         if self.link is not None:
-            self.metrics.ratelimit_degraded.set(1)
+            self.metrics.shared.ratelimit_degraded.set(1)
             await self.link.start()
         await self.limiter.start()
         if await self.builder.discover():
@@ -93,10 +106,13 @@ class State:
         """Close what is open: local models, connections, the log."""
         self.started = False
         self.lag.stop()
+        if self.siblings is not None:
+            await self.siblings.stop()
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()
         await self.pulse.stop()
+        await self.budgeting.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
             await self.shared_board.stop()
@@ -116,6 +132,13 @@ class State:
         self.limiter.configured = prepared.snapshot.limits.replicas
         if self.started:
             self.probes.follow(prepared.snapshot)
+            self.budgeting.use(prepared.snapshot)
+
+    def _note_breaker(self, key: Key, state: SharedState, until: float) -> None:
+        """A breaker changed: a line for the operator. Cool-downs come by the hundred and are in the metrics."""
+        if state != "cooling":
+            level = "warning" if state == "open" else "info"
+            self.log.event("breaker", level, provider=key.upstream, model=key.model, state=state)
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
@@ -133,8 +156,8 @@ class State:
             raise
 
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
-        self.metrics.redis_up.set(up)
-        self.metrics.ratelimit_degraded.set(not up)
+        self.metrics.shared.redis_up.set(up)
+        self.metrics.shared.ratelimit_degraded.set(not up)
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag
@@ -163,7 +186,7 @@ class State:
         return views
 
     def _note_lag(self, seconds: float) -> None:
-        self.metrics.loop_lag.observe(seconds)
+        self.metrics.edge.loop_lag.observe(seconds)
         self.admission.note_lag(seconds)
 
     def shared_view(self) -> dict[str, object]:

@@ -11,6 +11,8 @@ import sys
 import time
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from execution_platform.config.settings import Settings
@@ -18,6 +20,7 @@ from execution_platform.gateway.app import build, steady
 from execution_platform.gateway.process import end_with_parent, harden
 from execution_platform.gateway.screen import show_start
 from execution_platform.gateway.server import STARTUP_FAILED, EdgeServer
+from execution_platform.gateway.siblings import Siblings
 
 _SPAWN = multiprocessing.get_context("spawn")
 _ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -29,8 +32,9 @@ _YOUNG_SECONDS = 5.0
 class Master:
     """The parent of the workers. Serves nothing itself."""
 
-    def __init__(self, sock: socket.socket, count: int) -> None:
+    def __init__(self, sock: socket.socket, count: int, folder: Path) -> None:
         self._sock = sock
+        self._folder = folder
         self._workers: dict[int, BaseProcess | None] = dict.fromkeys(range(count))
         self._since: dict[int, float] = {}
         self._ending = False
@@ -51,7 +55,9 @@ class Master:
         return self._status
 
     def _start(self, number: int) -> None:
-        worker = _SPAWN.Process(target=work, args=(self._sock, number), name=f"worker-{number}")
+        worker = _SPAWN.Process(
+            target=work, args=(self._sock, number, len(self._workers), self._folder), name=f"worker-{number}"
+        )
         worker.start()
         self._workers[number], self._since[number] = worker, time.monotonic()
 
@@ -79,7 +85,7 @@ class Master:
                 os.kill(worker.pid, sig)
 
 
-def work(sock: socket.socket, number: int) -> None:
+def work(sock: socket.socket, number: int, count: int, folder: Path) -> None:
     """The life of one worker. Its settings come from the environment."""
     harden()
     end_with_parent()
@@ -88,7 +94,8 @@ def work(sock: socket.socket, number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     gateway = build(Settings(), steady)
-    gateway.state.worker = number
+    state = gateway.state
+    state.worker, state.siblings = number, Siblings(folder, number, count, state.metrics)
     EdgeServer(gateway, announce=show_start if number == 0 else None).run(sockets=[sock])
 
 
@@ -103,5 +110,5 @@ def run_workers(settings: Settings, count: int) -> int:
     except OSError as error:
         sys.stderr.write(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}\n")
         return STARTUP_FAILED
-    with sock:
-        return Master(sock, count).run()
+    with sock, TemporaryDirectory(prefix="ep-workers-") as folder:
+        return Master(sock, count, Path(folder)).run()

@@ -24,7 +24,7 @@ class FailureLimiter:
         self._most = most
         self._arrivals: dict[str, float] = {}
 
-    def note(self, address: str | None) -> float:
+    def note(self, address: str) -> float:
         """One more failure of `address`; seconds to wait when there were too many, else 0."""
         peer = _peer(address)
         now = self._clock()
@@ -42,10 +42,10 @@ class FailureLimiter:
         return len(self._arrivals)
 
 
-def _peer(address: str | None) -> str:
+def _peer(address: str) -> str:
     """What counts as one peer: an IPv4 address, or the /64 an IPv6 host can choose its addresses from."""
-    if not address or ":" not in address:
-        return address or ""
+    if ":" not in address:
+        return address
     try:
         found = ipaddress.IPv6Address(address.partition("%")[0])
     except ValueError:

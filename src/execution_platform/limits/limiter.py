@@ -47,28 +47,16 @@ class Limit:
 class Admission:
     """What one request holds of its limits."""
 
-    __slots__ = ("_held", "_limiter", "_tokens")
+    __slots__ = ("_limiter", "_tokens")
 
-    def __init__(self, limiter: "Limiter") -> None:
+    def __init__(self, limiter: "Limiter", held: Sequence[Held]) -> None:
         self._limiter = limiter
-        self._held: list[Held] = []
-        self._tokens: list[Held] = []
-
-    def hold(self, held: Held) -> None:
-        """One more limit was taken."""
-        self._held.append(held)
-        if held.meter.rule.unit == "tokens":
-            self._tokens.append(held)
+        self._tokens = [each for each in held if each.meter.rule.unit == "tokens"]
 
     def settle(self, tokens: int) -> None:
         """The request used `tokens`: estimates are corrected."""
         if self._tokens:
             self._limiter.correct(self._tokens, tokens)
-
-    def cancel(self) -> None:
-        """The request does not happen: everything is given back."""
-        self._limiter.correct(self._held, 0)
-        self._held, self._tokens = [], []
 
 
 class Limiter:
@@ -130,9 +118,8 @@ class Limiter:
         with suppress(StoreDown):
             await self._round(list(self._active.values()))
 
-    async def admit(self, limits: Sequence[Limit], tokens: int, admission: Admission | None = None) -> Admission:
-        """Take a request and `tokens` of every limit. Raises `RateLimited`, and then holds nothing new of them."""
-        admission = admission or Admission(self)
+    async def admit(self, limits: Sequence[Limit], tokens: int) -> Admission:
+        """Take a request and `tokens` of every limit. Raises `RateLimited`, and then holds nothing of them."""
         taken: list[Held] = []
         try:
             for limit in limits:
@@ -150,9 +137,7 @@ class Limiter:
         except BaseException:
             self.correct(taken, 0)
             raise
-        for held in taken:
-            admission.hold(held)
-        return admission
+        return Admission(self, taken)
 
     def correct(self, held: Sequence[Held], actual: int) -> None:
         """Each of `held` used `actual` units in truth."""

@@ -257,7 +257,7 @@ class Held:
         meter, rest = self.meter, self.cost - actual
         ceiling = meter.rule.ceiling
         if rest > 0:
-            meter.own.give_back(self.own_slot, rest, ceiling)
+            meter.own.give_back(self.own_slot, rest)
             if self.shared_slot is not None:
                 meter.returned.append((self.shared_slot, rest))
             elif self.own_slot in meter.owed:

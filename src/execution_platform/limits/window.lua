@@ -25,7 +25,7 @@ local function advance(state, now)
   local slot, newest = floor(now / SLOT), flat[n - 1]
   if newest > slot then
     if newest - slot > SPAN then
-      state.flat, state.used, state.tat = {}, 0, 0
+      state.flat, state.used, state.debt = {}, 0, 0
       return now
     end
     now, slot = newest * SLOT, newest
@@ -49,7 +49,14 @@ local function place(flat, slot)
   return i
 end
 
-local function give_back(state, limit, slot, units)
+local function pay(state, now, limit)
+  if state.debt > 0 then
+    state.debt = max(0, state.debt - max(0, now - state.seen) * limit / MINUTE)
+  end
+  state.seen = now
+end
+
+local function give_back(state, slot, units)
   local flat = state.flat
   local i = place(flat, slot)
   if i < 1 or flat[i] ~= slot then return end
@@ -62,7 +69,7 @@ local function give_back(state, limit, slot, units)
     flat[i + 1] = flat[i + 1] - back
   end
   state.used = state.used - back
-  state.tat = state.tat - back * (MINUTE / limit)
+  state.debt = max(0, state.debt - back)
 end
 
 local function book(state, slot, units)
@@ -81,35 +88,37 @@ local function owe(state, limit, age, units)
   local now = advance(state, now0)
   if age < SPAN and units > 0 then
     book(state, floor(now / SLOT) - age, units)
-    state.tat = max(state.tat, now) + units * (MINUTE / limit)
+    pay(state, now, limit)
+    state.debt = state.debt + units
   end
 end
 
 local function wait(state, now, limit, burst, least)
-  local interval, free_at, most, used = MINUTE / limit, now, min(least, limit), state.used
+  local free_at, most, used = now, min(least, limit), state.used
   local flat = state.flat
   for i = 1, #flat, 2 do
     if used + most <= limit then break end
     used = used - flat[i + 1]
     free_at = (flat[i] + SPAN) * SLOT
   end
-  local paced = max(state.tat, now) - max(0, burst - least) * interval - now
+  local paced = (state.debt - max(0, burst - least)) * MINUTE / limit
   return max(free_at - now, math.ceil(paced), 1)
 end
 
 local function take(state, limit, burst, want, least)
   local now = advance(state, now0)
-  local slot, interval, base = floor(now / SLOT), MINUTE / limit, max(state.tat, now)
-  local room = min(limit - state.used, floor(burst - (base - now) / interval + TINY))
+  pay(state, now, limit)
+  local slot = floor(now / SLOT)
+  local room = min(limit - state.used, floor(burst - state.debt + TINY))
   local granted = 0
   if room >= least then
     granted = max(0, min(want, room))
-  elseif least > min(limit, burst) and state.used + min(least, limit) <= limit and base == now then
+  elseif least > min(limit, burst) and state.used + min(least, limit) <= limit and state.debt == 0 then
     granted = least
   end
   if granted > 0 then
     book(state, slot, granted)
-    state.tat = base + granted * interval
+    state.debt = state.debt + granted
     return {granted, slot, state.used, 0}
   end
   if want <= 0 then return {0, slot, state.used, 0} end
@@ -120,13 +129,13 @@ local answers = {}
 for index, key in ipairs(KEYS) do
   local limit, burst, want, least, known = argument(), argument(), argument(), argument(), argument()
   local kept = redis.call('GET', key)
-  local state, birth = {flat = {}, used = 0, tat = 0}, now0
+  local state, birth = {flat = {}, used = 0, debt = 0, seen = 0}, now0
   if kept then
-    state.tat, state.used, state.flat, birth = unpack(cmsgpack.unpack(kept))
+    state.debt, state.seen, state.used, state.flat, birth = unpack(cmsgpack.unpack(kept))
   end
   for _ = 1, argument() do
     local slot, units = argument(), argument()
-    if known == birth then give_back(state, limit, slot, units) end
+    if known == birth then give_back(state, slot, units) end
   end
   for _ = 1, argument() do
     local age, units = argument(), argument()
@@ -135,7 +144,7 @@ for index, key in ipairs(KEYS) do
   local answer = take(state, limit, burst, want, least)
   answer[5] = birth
   answers[index] = answer
-  local ahead = max(0, math.ceil((state.tat - now0) / 1000))
-  redis.call('SET', key, cmsgpack.pack({state.tat, state.used, state.flat, birth}), 'PX', 120000 + ahead)
+  local ahead = math.ceil(state.debt * 60000 / limit)
+  redis.call('SET', key, cmsgpack.pack({state.debt, state.seen, state.used, state.flat, birth}), 'PX', 120000 + ahead)
 end
 return answers

@@ -8,8 +8,9 @@ GCRA alone admits its burst on top of a minute's worth, twice the limit when a c
 grants of the last minute are also counted, in 256 slots of equal length: over any 60 seconds no more than the limit is
 granted, whatever the burst. The oldest slot is counted whole, which costs 1/256 of the limit at most.
 
-States: `tat`, the theoretical arrival time of GCRA, and the grants by slot with their sum. All numbers are whole but
-`tat` and the interval, which are IEEE doubles on both sides and computed in the same order.
+States: `debt`, the units that the pace has not paid off at the time `seen` (GCRA's theoretical arrival time, kept as a
+distance so that no digits are lost and a changed limit keeps its meaning), and the grants by slot with their sum. All
+numbers are whole but `debt`, an IEEE double on both sides and computed in the same order.
 """
 
 import math
@@ -55,14 +56,15 @@ class Verdict:
 class Window:
     """The grants of one limit."""
 
-    __slots__ = ("_span", "slots", "tat", "used")
+    __slots__ = ("_span", "debt", "seen", "slots", "used")
 
     def __init__(self, span: int = SPAN) -> None:
         self._span = span
         self.slots: dict[int, int] = {}
         """Units by slot, oldest first."""
         self.used = 0
-        self.tat = 0.0
+        self.debt = 0.0
+        self.seen = 0
 
     def take(self, now: int, ceiling: Ceiling, want: int, least: int) -> Verdict:
         """Grant up to `want` units, and nothing if fewer than `least` are free.
@@ -70,26 +72,25 @@ class Window:
         More than the ceiling ever holds is granted in one piece once what holds it up is over: it is late, not impossible.
         """
         now = self._advance(now)
-        slot = now // SLOT
         limit, burst = ceiling.limit, ceiling.burst
-        interval = MINUTE / limit
-        base = max(self.tat, now)
-        room = min(limit - self.used, math.floor(burst - (base - now) / interval + _TINY))
+        self._pay(now, limit)
+        slot = now // SLOT
+        room = min(limit - self.used, math.floor(burst - self.debt + _TINY))
         granted = 0
         if room >= least:
             granted = max(0, min(want, room))
-        elif least > min(limit, burst) and self.used + min(least, limit) <= limit and base == now:
+        elif least > min(limit, burst) and self.used + min(least, limit) <= limit and self.debt == 0:
             granted = least
         if granted:
             self.slots[slot] = self.slots.get(slot, 0) + granted
             self.used += granted
-            self.tat = base + granted * interval
+            self.debt += granted
             return Verdict(granted, slot, self.used)
         if want <= 0:
             return Verdict(0, slot, self.used)
         return Verdict(0, slot, self.used, self._wait(now, ceiling, least))
 
-    def give_back(self, slot: int, units: int, ceiling: Ceiling) -> None:
+    def give_back(self, slot: int, units: int) -> None:
         """Units of a grant that were not used. What is older than the window is gone already."""
         held = self.slots.get(slot, 0)
         back = min(units, held)
@@ -100,7 +101,7 @@ class Window:
         else:
             self.slots[slot] = held - back
         self.used -= back
-        self.tat -= back * (MINUTE / ceiling.limit)
+        self.debt = max(0.0, self.debt - back)
 
     def owe(self, now: int, age: int, units: int, ceiling: Ceiling) -> int:
         """Book units that were used without asking, `age` slots ago; the slot they are in."""
@@ -112,7 +113,8 @@ class Window:
             if inserted:
                 self.slots = dict(sorted(self.slots.items()))
             self.used += units
-            self.tat = max(self.tat, now) + units * (MINUTE / ceiling.limit)
+            self._pay(now, ceiling.limit)
+            self.debt += units
         return slot
 
     def refresh(self, now: int) -> None:
@@ -133,7 +135,7 @@ class Window:
         if newest > slot:
             if newest - slot > self._span:
                 slots.clear()  # The clock was set back by more than the window: what is booked would block for as long.
-                self.used, self.tat = 0, 0.0
+                self.used, self.debt = 0, 0.0
                 return now
             now, slot = newest * SLOT, newest
         last = slot - self._span
@@ -144,10 +146,15 @@ class Window:
             self.used -= slots.pop(oldest)
         return now
 
+    def _pay(self, now: int, limit: int) -> None:
+        """The pace pays the debt off: the limit in a minute."""
+        if self.debt:
+            self.debt = max(0.0, self.debt - max(0, now - self.seen) * limit / MINUTE)
+        self.seen = now
+
     def _wait(self, now: int, ceiling: Ceiling, least: int) -> int:
         """Microseconds until `least` units are free, if nobody else takes any."""
-        limit, burst = ceiling.limit, ceiling.burst
-        interval = MINUTE / limit
+        limit = ceiling.limit
         free_at = now
         most = min(least, limit)
         used = self.used
@@ -156,5 +163,5 @@ class Window:
                 break
             used -= units
             free_at = (slot + self._span) * SLOT
-        paced = max(self.tat, now) - max(0, burst - least) * interval - now
+        paced = (self.debt - max(0, ceiling.burst - least)) * MINUTE / limit
         return max(free_at - now, math.ceil(paced), 1)

@@ -1,6 +1,6 @@
 """Metrics of tries and of the state of upstreams."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from execution_platform.observability import semconv
 
@@ -34,3 +34,20 @@ class UpstreamMetrics:
             registry=registry,
         )  # fmt: skip
         self.in_flight = Gauge("ep_upstream_in_flight", "Requests under way at a provider", provider, registry=registry)
+
+
+class ProbeMetrics:
+    """Active probes of providers."""
+
+    def __init__(self, registry: CollectorRegistry, seconds: tuple[float, ...]) -> None:
+        self.up = Gauge("ep_provider_up", "1 if the provider's last probe succeeded", ("provider",), registry=registry)
+        self.listed = Gauge(
+            "ep_provider_model_up",
+            "1 if the provider's last probe succeeded and did not leave the model out",
+            ("provider", "model"),
+            registry=registry,
+        )
+        self.made = Counter("ep_probes", "Probes by what they found", ("provider", "outcome"), registry=registry)
+        self.seconds = Histogram(
+            "ep_probe_seconds", "Seconds a probe took", ("provider",), buckets=seconds, registry=registry
+        )

@@ -64,8 +64,10 @@ class Fleet:
         """Providers without a call that are not closed yet, by identity."""
         self._closing: set[asyncio.Task[None]] = set()
 
-    def secret(self, reference: SecretRef) -> Secret:
-        """The secret behind `reference`, read again every five minutes."""
+    def secret(self, reference: SecretRef, *, fresh: bool = False) -> Secret:
+        """The secret behind `reference`, read again every five minutes; just now, and not kept, if `fresh`."""
+        if fresh:
+            return resolve_secret(reference, self._environ)
         now = time.monotonic()
         kept = self._secrets.get(reference)
         if kept is None or kept[1] < now:
@@ -136,12 +138,12 @@ class Fleet:
                 raise
             return None
 
-    def secrets_of(self, config: Resolved) -> list[str]:
+    def secrets_of(self, config: Resolved, *, fresh: bool = False) -> list[str]:
         """Live values that must never leave the house: credentials and configured gateway keys."""
         references = [p.credential for p in config.providers.values() if p.credential is not None]
         references += [ref for p in config.providers.values() for ref in p.secret_headers.values()]
         references += [key.key for key in config.keys if key.key is not None]
-        return [self.secret(ref).reveal() for ref in references if has_secret(ref, self._environ)]
+        return [self.secret(ref, fresh=fresh).reveal() for ref in references if has_secret(ref, self._environ)]
 
     async def aclose(self) -> None:
         """Stop every provider and close every connection."""

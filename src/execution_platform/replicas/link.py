@@ -16,8 +16,8 @@ import asyncio
 import importlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any, Protocol, cast
@@ -34,13 +34,20 @@ ABSENT_MS = 10_000
 _IDLE = 8
 """Connections kept for the next command."""
 _PREFIX = "ep:"
+_REPLICAS = "ep:replicas"
 _BEAT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+local changed = redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+if ARGV[3] == 'leave' then
+  changed = changed + redis.call('ZREM', KEYS[1], ARGV[1])
+else
+  changed = changed + redis.call('ZADD', KEYS[1], now, ARGV[1])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
-return redis.call('ZCARD', KEYS[1])
+local replicas = redis.call('ZCARD', KEYS[1])
+if changed > 0 then redis.call('PUBLISH', KEYS[1], replicas) end
+return replicas
 """
 
 
@@ -113,16 +120,19 @@ class LinkView:
 class RedisLink:
     """Commands to the shared Redis, with the knowledge whether it answers and how many replicas use it."""
 
-    def __init__(self, url: str, *, changed: LinkChanged | None = None) -> None:
+    def __init__(
+        self, url: str, *, changed: LinkChanged | None = None, command_seconds: float = COMMAND_SECONDS
+    ) -> None:
         """Opens nothing. Raises `ConfigError` when the package is missing or the address is none."""
-        self._make = _maker(url)
+        self._make = _maker(url, command_seconds)
+        self._seconds = command_seconds
         self._idle: list[Wire] = []
         self._changed = changed
         self._listeners: list[Listener] = []
         self._task: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
-        self._beat = Script(_BEAT)
+        self._script_of_beat = Script(_BEAT)
         self.id = f"{os.getpid():x}-{secrets.token_hex(6)}"
         """Names this process among the replicas."""
         self.up = False
@@ -155,7 +165,7 @@ class RedisLink:
         await self._unfollow()
         if self.up:
             with suppress(StoreDown):
-                await self.command("ZREM", key("replicas"), self.id)
+                await self._beat("leave")
         self.up = False
         await self._close_idle()
 
@@ -182,7 +192,7 @@ class RedisLink:
 
         connection = self._idle.pop() if self._idle else self._make()
         try:
-            async with asyncio.timeout(COMMAND_SECONDS):
+            async with self._limit():
                 if not connection.is_connected:
                     await connection.connect()
                 await connection.send_command(*words, check_health=False)
@@ -202,6 +212,23 @@ class RedisLink:
         else:
             await connection.disconnect(nowait=True)
         return answer
+
+    @asynccontextmanager
+    async def _limit(self) -> AsyncGenerator[None]:
+        """Time for one command. A stall of this process is not held against Redis: what has come is read first."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + 0.9 * self._seconds
+
+        def check() -> None:
+            if loop.time() - due > 0.1 * self._seconds:
+                scope.reschedule(loop.time() + 0.5 * self._seconds)
+
+        async with asyncio.timeout(self._seconds) as scope:
+            timer = loop.call_at(due, check)
+            try:
+                yield
+            finally:
+                timer.cancel()
 
     def _down(self, error: str) -> None:
         was_up, self.up, self.error = self.up, False, error
@@ -231,7 +258,7 @@ class RedisLink:
         """One beat, with everything that follows from its success."""
         was_up = self.up
         try:
-            self.replicas = int(await self._script(self._beat, [key("replicas")], [self.id, ABSENT_MS]))
+            await self._beat("stay")
             self.up, self.error = True, None
             if not was_up or (self._following is not None and self._following.done()):
                 await self._follow()
@@ -240,15 +267,19 @@ class RedisLink:
         except StoreDown:
             await self._unfollow()
 
+    async def _beat(self, word: str) -> None:
+        """Say that this replica is there, or leaves; what comes back is how many there are."""
+        arguments = [self.id, ABSENT_MS, word]
+        self.replicas = int(await self._script(self._script_of_beat, [_REPLICAS], arguments))
+
     async def _follow(self) -> None:
         """Follow the listeners' channels, then let them catch up: in this order nothing is missed."""
         await self._unfollow()
-        if not self._listeners:
-            return
         connection = self._make()
-        channels = {listener.channel: listener for listener in self._listeners}
+        channels: dict[str, Callable[[bytes], None]] = {_REPLICAS: self._count}
+        channels.update((listener.channel, listener.hear) for listener in self._listeners)
         try:
-            async with asyncio.timeout(COMMAND_SECONDS):
+            async with self._limit():
                 await connection.connect()
                 await connection.send_command("SUBSCRIBE", *channels, check_health=False)
                 await connection.read_response()
@@ -269,12 +300,17 @@ class RedisLink:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
-    async def _listen(self, connection: Wire, channels: dict[str, Listener]) -> None:
+    def _count(self, message: bytes) -> None:
+        """How many replicas there are has changed."""
+        if message.isdigit():
+            self.replicas = int(message)
+
+    async def _listen(self, connection: Wire, channels: dict[str, Callable[[bytes], None]]) -> None:
         try:
             while True:
                 kind, channel, message = await connection.read_response(timeout=float("inf"))
                 if kind == b"message":
-                    channels[channel.decode()].hear(message)
+                    channels[channel.decode()](message)
         except (*_failures(), OSError) as error:
             self._down(_named(error))
         finally:
@@ -290,7 +326,7 @@ def key(*parts: str) -> str:
     return _PREFIX + ":".join(parts)
 
 
-def _maker(url: str) -> Callable[[], Wire]:
+def _maker(url: str, seconds: float) -> Callable[[], Wire]:
     """Makes connections to `url`; none is opened here."""
     try:
         asyncio_redis = importlib.import_module("redis.asyncio")
@@ -304,8 +340,9 @@ def _maker(url: str) -> Callable[[], Wire]:
         pool = asyncio_redis.ConnectionPool.from_url(
             url,
             protocol=2,
-            socket_timeout=COMMAND_SECONDS,
-            socket_connect_timeout=COMMAND_SECONDS,
+            # The link has a limit of its own for the whole command; this one is for the parts that redis-py waits for.
+            socket_timeout=2 * seconds,
+            socket_connect_timeout=2 * seconds,
             retry=Retry(NoBackoff(), 0),
             socket_keepalive=True,
             driver_info=None,

@@ -1,6 +1,6 @@
 """What is known of every deployment: breaker, cool-down, bulkhead. One board per process; it outlives snapshots.
 
-The seam for replicas: whoever assigns `Board.on_change` is told of every state that others should know, and brings what
+The seam for replicas: whoever is in `Board.on_change` is told of every state that others should know, and brings what
 others say by `Board.apply`, which tells nobody. Times cross the seam as seconds since the epoch.
 """
 
@@ -134,8 +134,8 @@ class Board:
         self.clock = clock
         self.rng = rng or Random()  # noqa: S311 - load is spread, nothing is kept secret
         self.retries = RetryBudget(clock)
-        self.on_change: ChangeListener | None = None
-        """Assigned by who tells other replicas."""
+        self.on_change: list[ChangeListener] = []
+        """Told of every change that was learned here, in this order."""
         self._wall = wall
         self._most = most
         self._upstreams: dict[str, Upstream] = {}
@@ -228,6 +228,7 @@ class Board:
             del self._deployments[key]
 
     def _tell(self, key: Key, state: SharedState, until: float) -> None:
-        if self.on_change is not None:
-            left = until - self.clock()
-            self.on_change(key, state, self._wall() + left if until else 0.0)
+        if self.on_change:
+            end = self._wall() + until - self.clock() if until else 0.0
+            for listener in self.on_change:
+                listener(key, state, end)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
+from execution_platform.dialects.base import Metered
 from execution_platform.exceptions import (
     CircuitBreakerOpenError,
     ErrorKind,
@@ -23,7 +24,7 @@ from execution_platform.resilience.board import Board, Deployment
 from execution_platform.resilience.retry import Bounds, Option, Step, Why, last_resort, next_step
 from execution_platform.router.attempt import Attempt, Detour
 from execution_platform.router.target import Target
-from execution_platform.spi.events import Event, Failed, Finished, PartDelta, PartStarted
+from execution_platform.spi.events import Event, Failed, Finished, PartDelta, PartStarted, Started, UsageReported
 from execution_platform.spi.parts import TextPart, ThinkingPart
 
 T = TypeVar("T")
@@ -330,8 +331,11 @@ class Committed:
         await aclose(self.rest)
 
 
-async def commit(stream: AsyncIterator[Sequence[Event]]) -> Committed:
-    """Read until the first real content. Raises the stream's failure if that comes first, and closes it then."""
+async def commit(stream: AsyncIterator[Sequence[Event]], metered: Metered | None = None) -> Committed:
+    """Read until the first real content. Raises the stream's failure if that comes first, and closes it then.
+
+    What a stream that does not get there has told of its usage is noted in `metered`.
+    """
     held: list[Event] = []
     try:
         async for batch in stream:
@@ -342,10 +346,18 @@ async def commit(stream: AsyncIterator[Sequence[Event]]) -> Committed:
                 if is_content(event):
                     return Committed(held, stream)
     except BaseException:
+        if metered is not None:
+            _note_usage(held, metered)
         # Not left to the collector: the error's traceback would keep the upstream's connection open.
         await aclose(stream)
         raise
     raise ProtocolError("the provider's answer is empty", kind=ErrorKind.PROTOCOL)
+
+
+def _note_usage(events: Sequence[Event], metered: Metered) -> None:
+    for event in events:
+        if isinstance(event, Started | UsageReported) and event.usage is not None:
+            metered.usage = event.usage
 
 
 async def aclose(stream: AsyncIterator[object]) -> None:

@@ -22,6 +22,7 @@ from decimal import Decimal
 from execution_platform.catalog.prices import Price
 from execution_platform.dialects.base import Metered
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProviderError
+from execution_platform.ledger.budgets import NOTHING
 from execution_platform.ledger.interfaces import (
     Account,
     Checkpoint,
@@ -31,11 +32,13 @@ from execution_platform.ledger.interfaces import (
     Ledger,
     NullLedger,
     Settlement,
+    StorageUnavailable,
     now,
 )
 from execution_platform.ledger.money import NANOS, to_nanos
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.target import Target
+from execution_platform.runtime.admit import Reservation, Reserver
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
 from execution_platform.runtime.partial import tokens_so_far
@@ -62,7 +65,7 @@ _MAYBE_WORKED_ON = frozenset(
 class Try:
     """One exchange with a provider on its way through the books."""
 
-    __slots__ = ("attempt", "books", "call", "departed", "id", "number", "settled")
+    __slots__ = ("attempt", "books", "call", "departed", "id", "number", "reservation", "settled")
 
     def __init__(self, books: "Books", call: Call, attempt: Attempt, number: int) -> None:
         self.books = books
@@ -72,6 +75,8 @@ class Try:
         self.id = ""
         self.departed = False
         self.settled = False
+        self.reservation: Reservation | None = None
+        """What is held for this try in the budgets, once it has departed."""
 
     @property
     def target(self) -> Target:
@@ -79,13 +84,38 @@ class Try:
         return self.attempt.target
 
     def depart(self) -> Awaitable[None] | None:
-        """Record the dispatch; to be awaited if anything is returned. Raises `StorageUnavailable`."""
+        """Reserve and record the dispatch; to be awaited if anything is returned.
+
+        Raises `BudgetExceeded`, `PriceUnknown`, `StorageUnavailable`: then nothing may leave.
+        """
         if self.departed:
             return None
+        reserver = self.books.reserver
+        if reserver is None or self.call.operation in _FREE:
+            return self._leave()
+        self.reservation = reserver.claim(self.call, self.target)
+        return self._leave() if self.reservation is not None else self._leave_later(reserver)
+
+    async def _leave_later(self, reserver: Reserver) -> None:
+        self.reservation = await reserver.ask(self.call, self.target)
+        durable = self._leave()
+        if durable is not None:
+            await durable
+
+    def _leave(self) -> Awaitable[None] | None:
         ledger = self.books.ledger
         self.id = ledger.new_id()
-        ledger.dispatch(self.books.dispatch_of(self))
+        hold = self.reservation.hold if self.reservation is not None else None
+        try:
+            ledger.dispatch(self.books.dispatch_of(self))
+        except StorageUnavailable:
+            if hold is not None:
+                hold.release()
+            raise
         self.departed = True
+        self.books.watch(self)
+        if hold is not None and self.books.reserver is not None:
+            self.books.reserver.keeper.attach(self.id, hold)
         return ledger.durable() if ledger.waits else None
 
 
@@ -94,6 +124,8 @@ class Books:
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         self.ledger: Ledger = ledger if ledger is not None else NullLedger()
+        self.reserver: Reserver | None = None
+        """Who reserves in the budgets; None where there are none."""
         self._running: dict[str, _Running] = {}
         self._rates: dict[tuple[str, str], tuple[Price | None, int, int]] = {}
         self._ticker: asyncio.Task[None] | None = None
@@ -117,6 +149,9 @@ class Books:
 
     def close(self, call: Call) -> None:
         """The call is over, in whatever way: settle what is not settled yet, one of its tries as the final one."""
+        if call.ahead is not None:
+            call.ahead.release()
+            call.ahead = None
         tries = call.outcome.tries
         if not tries:
             return
@@ -125,6 +160,10 @@ class Books:
             if each.departed and not each.settled:
                 self._settle(each, final=each is last)
 
+    def watch(self, one: Try) -> None:
+        """Write checkpoints for a try that has left, until it is settled."""
+        self._running[one.id] = _Running(one)
+
     def dispatch_of(self, one: Try) -> Dispatch:
         """The record of a try that is about to leave."""
         call, target = one.call, one.target
@@ -132,7 +171,7 @@ class Books:
         if account is None:
             account = call.outcome.account = account_of(call)
         input_rate, output_rate = self.rates(call, target)
-        self._running[one.id] = _Running(one)
+        held = NOTHING if one.reservation is None else one.reservation.amount
         return Dispatch(
             one.id,
             account,
@@ -140,8 +179,8 @@ class Books:
             target.model,
             one.number,
             "shadow" if call.shadow_of is not None else one.target.arm or "",
-            0,
-            0,
+            held.nanos,
+            held.tokens,
             len(call.body) // _BYTES_A_TOKEN,
             input_rate,
             output_rate,
@@ -304,7 +343,16 @@ def account_of(call: Call) -> Account:
     """Who pays for `call`."""
     principal, route = call.principal, call.route
     persona = route.persona.name if route is not None and route.persona is not None else ""
-    return Account(call.id, principal.tenant, principal.name, persona, "", call.operation, call.snapshot.version)
+    return Account(
+        call.id,
+        principal.tenant,
+        principal.name,
+        persona,
+        call.run,
+        call.operation,
+        call.snapshot.version,
+        principal.team,
+    )
 
 
 def counts_of(usage: Usage) -> Counts:

@@ -21,6 +21,7 @@ from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.usage import Cost, Usage
 
 if TYPE_CHECKING:
+    from execution_platform.runtime.admit import Ahead
     from execution_platform.runtime.books import Books, Try
 
 Operation = Literal["chat", "embeddings", "count"]
@@ -32,6 +33,7 @@ class Principal:
 
     name: str
     tenant: str = "default"
+    team: str = ""
     admin: bool = False
     personas: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
@@ -119,6 +121,8 @@ class Call:
     """The model, where the path names it."""
     persona: str | None = None
     provider: str | None = None
+    run: str = ""
+    """The run this request is part of, as its caller names it."""
     sse: bool = True
     trace: Trace | None = None
     forwarded: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -142,6 +146,12 @@ class Call:
     """What the call holds of them."""
     target_admissions: list[tuple[Attempt, Admission]] = field(default_factory=list[tuple[Attempt, Admission]])
     """What it holds of the limits of the targets that were tried."""
+    ahead: "Ahead | None" = None
+    """What is held in the budgets for the first target, until it is tried."""
+    prompt_tokens: int = 0
+    """Upper bound of the prompt's tokens, once somebody needed it."""
+    downgraded: str | None = None
+    """The account without room for the usual chain, when a cheaper one took over."""
     outcome: Outcome = field(default_factory=Outcome)
     started: float = field(default_factory=time.perf_counter)
 

@@ -223,7 +223,9 @@ async def _next(call: Call, before: Attempt, text: str, error: ProviderError) ->
         provider = call.snapshot.provider(tried.target.provider)
         exchange = await departing(call, tried, provider)
         wanted = continuation(request, text, exchange.profile)
-        committed = await first_content(tried, provider, exchange, commit(provider.stream(wanted, exchange)))
+        committed = await first_content(
+            tried, provider, exchange, commit(provider.stream(wanted, exchange), tried.metered)
+        )
         tried.keeps, tried.discard, tried.simulated = True, committed.aclose, provider.simulated
         return tried, committed
 

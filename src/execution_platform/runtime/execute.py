@@ -202,7 +202,7 @@ async def _translated(call: Call, attempt: Attempt, provider: Provider, exchange
         attempt.losses.extend(encoded.losses)
         return Answer(_JSON, body=encoded.body)
     stream = provider.stream(replace(request, stream=True), exchange)
-    committed = await first_content(attempt, provider, exchange, commit(stream))
+    committed = await first_content(attempt, provider, exchange, commit(stream, attempt.metered))
     attempt.keeps, attempt.discard = True, committed.aclose
     return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
 
@@ -258,4 +258,6 @@ def _other_hand(call: Call, downstream: Downstream, watch: Watch) -> bytes:
     downstream.extra["continued"] = True
     if fallback is not None:
         downstream.extra["fallback_from"] = fallback.target.provider
-    return comment(f"continued by {winner.target}") if call.sse else b""
+    # Some readers take a comment for data; their dialect keeps the connection alive by other means.
+    reads_comments = call.sse and call.dialect.heartbeat.startswith(b":")
+    return comment(f"continued by {winner.target}") if reads_comments else b""

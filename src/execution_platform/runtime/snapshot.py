@@ -8,6 +8,7 @@ from execution_platform.config.problems import Problem
 from execution_platform.config.resolve import Resolved
 from execution_platform.config.values import RateLimits
 from execution_platform.exceptions import NotConfigured
+from execution_platform.ledger.estimate import RateCards
 from execution_platform.limits.limiter import Limiter
 from execution_platform.limits.table import LimitTable
 from execution_platform.observability.redaction import Redactor
@@ -36,6 +37,8 @@ class Snapshot:
     """Its providers, and the count of the calls that use them."""
     routing: RoutingTable
     prices: PriceBook
+    cards: RateCards
+    """What each model can charge at most."""
     redactor: Redactor
     problems: tuple[Problem, ...] = ()
     """What the check of the personas' chains found: members that are skipped, and why."""

@@ -14,6 +14,7 @@ from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
 from execution_platform.dialects.sse import FrameSplitter, SseDecoder
 from execution_platform.dialects.take import Object, Taker, body_object
+from execution_platform.exceptions import ErrorKind, ProtocolError
 
 _PEEKED = ("model", "stream", "max_tokens")
 _NONE: tuple[object, ...] = (None, [])
@@ -66,6 +67,14 @@ def _is_content(data: bytes) -> bool:
     return members.get("type") not in _EMPTY_AT_FIRST or bool(members.get("text") or members.get("thinking"))
 
 
+def _is_json(data: bytes) -> bool:
+    try:
+        _json.loads(data)
+    except _json.JsonError:
+        return False
+    return True
+
+
 class AnswerRelay:
     """One streamed answer on its way from provider to caller."""
 
@@ -102,6 +111,11 @@ class AnswerRelay:
                 self.metered.committed = _is_content(data)
             if b"message_" in data or b"error" in data:
                 self._read(data, named_error=name == "error")
+            elif not self.metered.committed and not _is_json(data):
+                # Before any content another target can still answer; later the caller gets these bytes and reads them.
+                self.metered.error = ProtocolError(
+                    "an event of the provider's stream is not JSON", kind=ErrorKind.PROTOCOL
+                )
 
     def _read(self, data: bytes, *, named_error: bool) -> None:
         try:

@@ -17,7 +17,7 @@ from execution_platform.dialects.openai_chat.response import parse_answer
 from execution_platform.dialects.openai_chat.usage import Tally, usage_of
 from execution_platform.dialects.sse import FrameSplitter, read_frame, split_frames
 from execution_platform.dialects.take import Object, body_object, wrong
-from execution_platform.exceptions import ProtocolError, ProviderError
+from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
 from execution_platform.spi.response import Finish
 
 _CONTENT = ("content", "refusal", "tool_calls", "function_call", "audio", "images", *FIELDS, DETAILS)
@@ -221,12 +221,19 @@ class StreamRelay:
         try:
             chunk = _json.loads(frame.data)
         except _json.JsonError:
-            return True
+            return self._shows_broken()
         if not isinstance(chunk, dict):
             return True
         told = cast("Object", chunk)
         self._reader.chunk(told, frame.event)
         return not (self._hides and told.get("choices") == [] and usage_of(told) is not None)
+
+    def _shows_broken(self) -> bool:
+        """Whether the caller is to see a frame that is no JSON: before any content another target can still answer."""
+        metered = self.metered
+        if not metered.committed and metered.error is None:
+            metered.error = ProtocolError("a chunk of the provider's stream is not JSON", kind=ErrorKind.PROTOCOL)
+        return metered.committed
 
     def close(self) -> bytes:
         """What is left; an answer that was no stream is metered as a whole."""

@@ -56,9 +56,9 @@ def providers(state: GatewayState, _: Caller) -> dict[str, Any]:
 
 
 @router.get("/metrics")
-def metrics(state: GatewayState, _: Caller) -> Response:
-    """Prometheus text."""
-    state.metrics.log_dropped.set(state.log.dropped)
+async def metrics(state: GatewayState, _: Caller) -> Response:
+    """Prometheus text; where several workers share the address, of all of them."""
     state.bookkeeping.gauge()
     show_upstreams(state.metrics, state.snapshot)
-    return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    text = state.metrics.render() if state.siblings is None else await state.siblings.render()
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -11,6 +11,7 @@ The child gets a named set of environment variables and no others, so that no pr
 import asyncio
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from execution_platform.exceptions import TimeoutError as ProviderTimeout
 
 PROVIDER = "embedded"
 
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:'\"|]+/)+")
+"""Absolute paths up to the file's name: a caller learns what failed, and nothing of the machine."""
 _PROGRAM = Path(__file__).with_name("model_server.py")
 _PASSED_ON = (
     "PATH",
@@ -128,7 +131,7 @@ class Child:
         lines = [line.strip() for line in self._log.decode(errors="replace").splitlines() if line.strip()]
         if not lines:
             return "It wrote no log."
-        return "Its log ends: " + " | ".join(lines[-_LOG_LINES_SHOWN:])
+        return "Its log ends: " + _FOLDERS.sub("", " | ".join(lines[-_LOG_LINES_SHOWN:]))
 
     async def stop(self) -> None:
         """End the process: close its pipe, ask, then kill. Returns when it is gone; may be called again."""

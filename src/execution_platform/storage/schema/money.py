@@ -173,6 +173,9 @@ budget_windows = Table(
     count_column("reserved_nanos"),
     count_column("spent_tokens"),
     count_column("reserved_tokens"),
+    count_column("extra_nanos"),
+    count_column("extra_tokens"),
+    # What was approved on top of the caps, for this window only.
     count_column("requests"),
     moment_column("alerted_at"),
 )
@@ -187,6 +190,10 @@ budget_leases = Table(
     uuid_column("worker", nullable=False),
     count_column("amount_nanos"),
     count_column("amount_tokens"),
+    # Everything ever granted under this lease; only its worker changes it.
+    count_column("spent_nanos"),
+    count_column("spent_tokens"),
+    # How much of that has arrived in the window's spent; the rest is what the lease reserves.
     moment_column("expires_at", nullable=False),
     Index("ix_budget_leases_window", "scope", "period", "period_start"),
     Index("ix_budget_leases_expires_at", "expires_at"),

@@ -213,6 +213,8 @@ def _budget_windows() -> None:
         sa.Column("reserved_nanos", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("spent_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("reserved_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("extra_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("extra_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("requests", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("alerted_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("scope", "period", "period_start", name=op.f("pk_budget_windows")),
@@ -230,6 +232,8 @@ def _budget_leases() -> None:
         sa.Column("worker", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("amount_nanos", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("amount_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("spent_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("spent_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("expires_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_leases")),
     )
