@@ -25,6 +25,7 @@ from execution_platform.gateway.endpoints import (
     budgets,
     capabilities,
     configuration,
+    costs,
     explain,
     health,
     models,
@@ -53,7 +54,7 @@ def management_api(state: State, routes: Routes) -> App:
         redoc_url=None,
     )
     api.state.gateway = state
-    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration):
+    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration, costs):
         for route in module.router.routes:
             policy_of(route)
         api.include_router(module.router)

@@ -5,6 +5,7 @@ and changes nothing, neither the row nor the sums, so totals are exact however o
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -15,6 +16,9 @@ from execution_platform.ledger.rows import REQUEST_ID, row, text
 from execution_platform.storage.engine import Storage
 from execution_platform.storage.migrations import prepare
 from execution_platform.storage.schema import cost_events
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
 
 
 class EventStore:
@@ -44,6 +48,14 @@ class EventStore:
                 for projection in self._projections:
                     await projection.project(connection, new)
         return len(new)
+
+    async def find(self, event_id: str) -> "RowMapping":
+        """The stored row of an event. Raises `DatabaseUnavailable`, and `LookupError` when there is none."""
+        async with self.storage.read() as connection:
+            row = (await connection.execute(select(cost_events).where(cost_events.c.id == event_id))).mappings().first()
+        if row is None:
+            raise LookupError(event_id)
+        return row
 
     async def finished(self, request_ids: Iterable[str]) -> set[str]:
         """Those of `request_ids` that have a final event already. Raises `DatabaseUnavailable`."""

@@ -113,6 +113,7 @@ class Try:
                 hold.release()
             raise
         self.departed = True
+        self.books.watch(self)
         if hold is not None and self.books.reserver is not None:
             self.books.reserver.keeper.attach(self.id, hold)
         return ledger.durable() if ledger.waits else None
@@ -159,6 +160,10 @@ class Books:
             if each.departed and not each.settled:
                 self._settle(each, final=each is last)
 
+    def watch(self, one: Try) -> None:
+        """Write checkpoints for a try that has left, until it is settled."""
+        self._running[one.id] = _Running(one)
+
     def dispatch_of(self, one: Try) -> Dispatch:
         """The record of a try that is about to leave."""
         call, target = one.call, one.target
@@ -166,7 +171,6 @@ class Books:
         if account is None:
             account = call.outcome.account = account_of(call)
         input_rate, output_rate = self.rates(call, target)
-        self._running[one.id] = _Running(one)
         held = NOTHING if one.reservation is None else one.reservation.amount
         return Dispatch(
             one.id,

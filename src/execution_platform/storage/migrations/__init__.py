@@ -93,7 +93,7 @@ def _create(connection: "Connection") -> None:
 
     metadata.create_all(connection)
     stamp = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True, nullable=False))
-    stamp.create(connection)
+    stamp.create(connection, checkfirst=True)
     connection.execute(insert(stamp).values(version_num=HEAD))
 
 
