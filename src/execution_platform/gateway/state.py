@@ -77,7 +77,7 @@ class State:
         self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
-        self.budgeting = Budgeting(self.bookkeeping, self.log, self.metrics)
+        self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
         self.started_at = time.time()
 
