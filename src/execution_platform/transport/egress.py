@@ -65,6 +65,7 @@ class EgressReply(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
+    """By lower-case name."""
     body: bytes
 
 
@@ -184,7 +185,8 @@ class Egress:
         check_url(url, self.policy)
         reply = await self._transport.send(HttpCall(method, url, headers, body), timeouts=self._timeouts)
         try:
-            return EgressReply(reply.status, dict(reply.headers), await reply.read(self.policy.most))
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return EgressReply(reply.status, headers, await reply.read(self.policy.most))
         finally:
             reply.close()
 
