@@ -80,7 +80,7 @@ class State:
             watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
-        self.budgeting = Budgeting(self.bookkeeping, self.log, self.metrics)
+        self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
         self.started_at = time.time()
 
