@@ -242,6 +242,16 @@ SCENARIOS = (
         raw=(),
     ),
     Scenario(
+        id="redis_refused",
+        title="Redis is configured and refuses connections: no caller notices",
+        chain=(Link(), SECOND),
+        expect=Expect(by=0, requests={1: (0, 0)}),
+        promises="R8",
+        times=5,
+        environ={"EP_REDIS_URL": "redis://127.0.0.1:1/0"},
+        raw=(),
+    ),
+    Scenario(
         id="drain",
         title="SIGTERM while answers run: none is dropped",
         chain=(Link(says=(Script(pace=0.1, delay=0.2),)), SECOND),

@@ -21,6 +21,8 @@ from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from execution_platform.transport.resolver import PatientResolver
+
 __all__ = ["Destination", "Pool", "Wire", "abort", "give_back"]
 
 
@@ -64,7 +66,11 @@ class Pool(TCPConnector):
 
     def __init__(self, *, limit: int, keep_alive: float, dns_seconds: int) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - one of aiohttp's own parameters is loosely typed
-            limit=limit, keepalive_timeout=keep_alive, ttl_dns_cache=dns_seconds, timeout_ceil_threshold=math.inf
+            limit=limit,
+            keepalive_timeout=keep_alive,
+            ttl_dns_cache=dns_seconds,
+            timeout_ceil_threshold=math.inf,
+            resolver=PatientResolver(),
         )
         self._factory = functools.partial(Wire, loop=asyncio.get_running_loop())
 
