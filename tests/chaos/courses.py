@@ -149,10 +149,10 @@ SCENARIOS = (
     Scenario(
         id="last_resort",
         title="every target was failing and is well again: one of them is tried although all cool down",
-        chain=(Link(says=(FAILS,) * 6 + (FINE,)), Link(kind="anthropic", says=(FAILS,) * 6 + (FINE,))),
+        chain=(Link(says=(FAILS,) * 5 + (FINE,)), Link(kind="anthropic", says=(FAILS,) * 5 + (FINE,))),
         expect=Expect(by=None, success=0.2, last_by=-1),
         promises="R3",
-        times=16,
+        times=24,
         raw=(),
     ),
     Scenario(
