@@ -25,6 +25,8 @@ from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from execution_platform.transport.resolver import PatientResolver
+
 __all__ = ["Destination", "Dial", "Pool", "Wire", "abort", "give_back"]
 
 
@@ -80,7 +82,7 @@ class Pool(TCPConnector):
             use_dns_cache=dial is None,
             ttl_dns_cache=dns_seconds,
             timeout_ceil_threshold=math.inf,
-            resolver=None if dial is None else dial.resolver,
+            resolver=PatientResolver() if dial is None else dial.resolver,
             socket_factory=None if dial is None else dial.connect,
         )
         self._factory = functools.partial(Wire, loop=asyncio.get_running_loop())
