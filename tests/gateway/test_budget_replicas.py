@@ -66,8 +66,8 @@ def test_two_replicas_never_spend_more_than_there_is(seed: int, postgres_server:
             upstream.script(Script(Text("ok"), usage=Tokens(input=5, output=10), delay=0.1))
             config = priced({"period": "total", "usd": CENTS / 100})(upstream)
             async with (
-                process(made(tmp_path, "a"), config, EP_DATABASE_URL=url) as first,
-                process(made(tmp_path, "b"), config, EP_DATABASE_URL=url) as second,
+                process(made(tmp_path, "a"), config, environ={"EP_DATABASE_URL": url}) as first,
+                process(made(tmp_path, "b"), config, environ={"EP_DATABASE_URL": url}) as second,
             ):
                 statuses = await rush([first, second], rng, upstream)
                 assert set(statuses) <= {0, 200, 402, 503}  # 503: a loaded machine sheds
@@ -86,8 +86,8 @@ def test_two_processes_share_a_budget_in_one_file(tmp_path: Path) -> None:
             config = priced({"period": "total", "usd": CENTS / 100})(upstream)
             url = f"sqlite:///{tmp_path / 'shared.db'}"
             async with (
-                process(made(tmp_path, "a"), config, EP_DATABASE_URL=url) as first,
-                process(made(tmp_path, "b"), config, EP_DATABASE_URL=url) as second,
+                process(made(tmp_path, "a"), config, environ={"EP_DATABASE_URL": url}) as first,
+                process(made(tmp_path, "b"), config, environ={"EP_DATABASE_URL": url}) as second,
             ):
                 await rush([first, second], rng, upstream)
                 assert 97 <= len(upstream.meter) <= CENTS + 1
