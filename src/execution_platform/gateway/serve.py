@@ -183,7 +183,7 @@ async def _answer(state: State, call: Call, out: StreamOut | None, receive: Rece
 
     watcher = asyncio.create_task(watch())
     try:
-        answer = await _run(call)
+        answer = state.bookkeeping.requests.keep_answer(call, await _run(call))
         state.shadows.follow(call)
         await _send(call, out, answer, send)
     except asyncio.CancelledError:
