@@ -364,7 +364,8 @@ def metrics() -> str:
     """The metrics with their labels."""
     made = Metrics()
     rows = []
-    for collector in vars(made).values():
+    groups = [each for each in vars(made).values() if type(each).__module__.startswith("execution_platform.")]
+    for collector in [*vars(made).values(), *(one for group in groups for one in vars(group).values())]:
         describe = getattr(collector, "describe", None)
         if describe is None or collector is made.registry:
             continue
@@ -373,3 +374,24 @@ def metrics() -> str:
             labels = code(getattr(collector, "_labelnames", ()))
             rows.append((f"`{family.name}{suffix}`", family.type, labels, family.documentation))
     return table(("metric", "type", "labels", ""), rows)
+
+
+# The database
+
+
+def database_tables() -> str:
+    """Every table with its columns."""
+    from sqlalchemy.dialects import postgresql
+
+    from execution_platform.storage.schema import metadata
+
+    parts: list[str] = []
+    for made in metadata.sorted_tables:
+        rows = []
+        for column in made.columns:
+            kind = column.type.compile(dialect=postgresql.dialect()).lower()
+            notes = ["key"] if column.primary_key else []
+            notes += [] if column.nullable or column.primary_key else ["always set"]
+            rows.append((f"`{column.name}`", kind, ", ".join(notes)))
+        parts.append(f"### `{made.name}`\n\n" + table(("column", "type", ""), rows))
+    return "\n\n".join(parts)
