@@ -59,10 +59,10 @@ test-vendor: $(VENV)/.dev $(VENDOR)/.ready ## Run the vendors' own SDKs against 
 
 CHAOS := PYTHONPATH=src:tests $(VENDOR)/bin/python -m chaos
 
-chaos: $(VENDOR)/.ready ## Rehearse every failure, measure, and write the scorecard
+chaos: $(VENV)/.dev $(VENDOR)/.ready ## Rehearse every failure, measure, and write the scorecard
 	$(CHAOS) --measure --write
 
-chaos-short: $(VENDOR)/.ready ## Rehearse the failures that matter most
+chaos-short: $(VENV)/.dev $(VENDOR)/.ready ## Rehearse the failures that matter most
 	$(CHAOS) --short
 
 check: $(VENV)/.dev ## Lint, types, import contracts, generated docs

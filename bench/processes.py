@@ -28,6 +28,8 @@ class Server:
         self.name = name
         self.port = port
         self.ready_seconds = 0.0
+        self.started_bytes = 0
+        """Resident memory at the first answer."""
         self._command = command
         self._env = {**os.environ, **(env or {})}
         self._log = Path(tempfile.gettempdir()) / "-".join(["bench", *name.split(), f"{port}.log"])
@@ -49,6 +51,7 @@ class Server:
             self._end()
             raise
         self.ready_seconds = time.perf_counter() - started
+        self.started_bytes = self.resident_bytes()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,7 +17,10 @@ import yaml
 from execution_platform import _json
 
 SOURCE = Path(__file__).parent.parent / "src"
-_SERVE = (sys.executable, "-c", "from execution_platform.cli.main import main; main()", "serve")
+_OWN = Path(__file__).parent.parent / ".venv" / "bin" / "python"
+_PYTHON = str(_OWN) if _OWN.exists() else sys.executable
+"""The gateway's own environment, also when the test runs in that of the vendors' SDKs."""
+_SERVE = (_PYTHON, "-c", "from execution_platform.cli.main import main; main()", "serve")
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 

@@ -264,3 +264,41 @@ def test_text_and_bytes_decode_alike() -> None:
     assert _json.loads('{"a": "é"}') == _json.loads('{"a": "é"}'.encode()) == {"a": "é"}
     with pytest.raises(JsonError, match="not JSON"):
         _json.loads("{")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), VALUES, max_size=6), st.dictionaries(st.text(max_size=3), VALUES, max_size=3)
+)
+def test_a_compact_document_is_patched_as_any_other_body(value: dict[str, object], changes: dict[str, object]) -> None:
+    body = _json.dumps(value)
+    document = _json.read(body)
+    assert document.is_compact
+    assert _json.patch(document, changes) == _json.patch(body, changes)
+
+
+@given(st.dictionaries(st.text(max_size=3), VALUES, min_size=1, max_size=6), st.data())
+def test_removing_from_a_document_is_removing_from_a_body(value: dict[str, object], data: st.DataObject) -> None:
+    body = _json.dumps(value)
+    changes = {data.draw(st.sampled_from(sorted(value))): _json.UNSET}
+    assert _json.patch(_json.read(body), changes) == _json.patch(body, changes)
+
+
+def test_a_document_is_its_bytes_and_its_value() -> None:
+    body = b'{ "a": [1.50, "\\u00e9"] }'
+    document = _json.read(body)
+    assert document == body
+    assert not document.is_compact
+    assert _json.loads(document) is document.value
+    assert _json.patch(document, {"b": 1}) == b'{ "a": [1.50, "\\u00e9"],"b":1 }'
+
+
+def test_a_list_is_no_object_to_patch() -> None:
+    with pytest.raises(_json.JsonError):
+        _json.patch(_json.read(b"[]"), {"a": 1})

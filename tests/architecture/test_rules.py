@@ -26,7 +26,7 @@ BANNED_MODULES = {
 NETWORK = {
     "aiohttp": {"transport", "providers"},
     "httpx2": {"client"},
-    "socket": {"cli", "gateway", "testing", "providers"},
+    "socket": {"cli", "gateway", "testing", "providers", "transport"},
 }
 VENDORS = re.compile(r"(openai|anthropic|gemini|groq|deepseek|mistral|ollama|openrouter|fireworks)\Z")
 

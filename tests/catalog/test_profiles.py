@@ -1,8 +1,10 @@
 from dataclasses import fields
+from datetime import UTC, datetime
 
 import pytest
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
+from execution_platform.catalog.prices import list_price
 from execution_platform.catalog.profiles import (
     Catalogue,
     Family,
@@ -13,6 +15,7 @@ from execution_platform.catalog.profiles import (
     spellings,
 )
 from execution_platform.exceptions import ConfigError
+from execution_platform.providers.registry import specs
 from execution_platform.spi.profile import EFFORT_TOKENS, ModelProfile
 
 
@@ -258,3 +261,29 @@ def test_a_table_merges_each_profile_once_and_has_an_end():
     for number in range(ProfileTable.LIMIT + 10):
         table("p", f"m{number}")
     assert len(table._kept) <= ProfileTable.LIMIT
+
+
+LISTED = [(kind, model) for kind in ("openai", "anthropic", "gemini") for model in specs()[kind].models]
+
+
+@pytest.mark.parametrize(("kind", "model"), LISTED)
+def test_every_listed_model_is_known_to_the_price_table(kind: str, model: str) -> None:
+    assert list_price(kind, model, datetime.now(UTC)) is not None
+    assert resolve_profile(kind, kind, model).context_window is not None
+
+
+PRICED = [
+    (kind, model.id, model.context_window)
+    for kind, table, family in (("anthropic", "anthropic", "claude"), ("gemini", "google", "gemini"))
+    for provider in [find_provider_by_id(get_snapshot().providers, table)]
+    for model in (provider.models if provider else ())
+    if model.context_window is not None and model.id.startswith(family)
+]
+SAME_THING = {1_000_000: 1_048_576}
+"""Pages that round say a million."""
+
+
+@pytest.mark.parametrize(("kind", "model", "window"), PRICED)
+def test_context_windows_are_those_of_the_price_table(kind: str, model: str, window: int) -> None:
+    known = resolve_profile(kind, kind, model).context_window
+    assert known in (window, SAME_THING.get(window))

@@ -149,10 +149,10 @@ SCENARIOS = (
     Scenario(
         id="last_resort",
         title="every target was failing and is well again: one of them is tried although all cool down",
-        chain=(Link(says=(FAILS,) * 6 + (FINE,)), Link(kind="anthropic", says=(FAILS,) * 6 + (FINE,))),
+        chain=(Link(says=(FAILS,) * 5 + (FINE,)), Link(kind="anthropic", says=(FAILS,) * 5 + (FINE,))),
         expect=Expect(by=None, success=0.2, last_by=-1),
         promises="R3",
-        times=16,
+        times=24,
         raw=(),
     ),
     Scenario(
@@ -239,6 +239,16 @@ SCENARIOS = (
         promises="R20",
         act=break_config,
         times=4,
+        raw=(),
+    ),
+    Scenario(
+        id="redis_refused",
+        title="Redis is configured and refuses connections: no caller notices",
+        chain=(Link(), SECOND),
+        expect=Expect(by=0, requests={1: (0, 0)}),
+        promises="R8",
+        times=5,
+        environ={"EP_REDIS_URL": "redis://127.0.0.1:1/0"},
         raw=(),
     ),
     Scenario(

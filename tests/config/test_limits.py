@@ -35,8 +35,8 @@ personas:
 
 
 def test_the_environment_gives_every_persona_a_limit() -> None:
-    found = limits("", EP_RATE_LIMIT_PER_PERSONA="60", EP_TOKENS_BUDGET_PER_MINUTE="9000")
-    assert found.personas == {"*": RateLimit(requests=60, tokens=9000)}
+    found = limits("", EP_RATE_LIMIT_PER_PERSONA="60")
+    assert found.personas == {"*": RateLimit(requests=60)}
     joined = limits(
         "rate_limits: {personas: {'*': {requests: 5, tokens: 7, burst: 2}}}", EP_RATE_LIMIT_PER_PERSONA="60"
     )

@@ -19,7 +19,7 @@ ALWAYS = {"x-request-id", "x-ep-attempts", "x-ep-config", "x-ep-overhead-ms", "x
 LOGGED = {
     "ts", "level", "event", "request_id", "method", "path", "status", "dialect", "duration_ms", "key", "config", "stream",
     "persona", "provider", "model", "passthrough", "attempts", "failed", "tries", "continued", "first_content_ms", "overhead_ms",
-    "input_tokens", "output_tokens", "cost_usd", "losses", "trace_id", "error",
+    "input_tokens", "output_tokens", "cost_usd", "losses", "trace_id", "error", "client",
 }  # fmt: skip
 
 

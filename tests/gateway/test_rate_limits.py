@@ -105,9 +105,8 @@ async def test_each_persona_has_the_limit_of_the_environment(tmp_path: Path) -> 
 @in_loop
 async def test_tokens_of_a_persona_are_limited_and_corrected_by_what_was_used(tmp_path: Path) -> None:
     async with answering(Script(Text("Hello"), usage=Tokens(900, 100))) as upstream:
-        personas = {"one": {"prefer": [MODELS["openai_chat"]]}}
-        environ = {"EP_TOKENS_BUDGET_PER_MINUTE": "3000"}
-        async with serving(tmp_path, three_vendors(upstream, personas=personas), environ) as gateway:
+        personas = {"one": {"prefer": [MODELS["openai_chat"]], "rate_limit": {"tokens": 3000}}}
+        async with serving(tmp_path, three_vendors(upstream, personas=personas)) as gateway:
             got = [await ask(gateway, "openai_chat", model="persona/one") for _ in range(4)]
             # An estimate of a thousand and a few tokens for each; the third would be over 3,000 by it.
             assert [each.status for each in got] == [200, 200, 429, 429]

@@ -476,7 +476,8 @@ def test_a_cut_stream_goes_on_at_the_next_target_where_that_is_wanted(client: st
             if client == "native":
                 assert b'"continued":true' in got.body
                 assert b'"fallback_from":"a"' in got.body
-            assert b": continued by b/m\n\n" in got.body
+            # Some readers of the other two dialects take a comment for data.
+            assert (b": continued by b/m\n\n" in got.body) == (client in {"openai_chat", "native"})
             (line,) = await log.requests(1)
             assert (line["continued"], line["provider"]) == (1, "b")
             assert "error" not in line

@@ -42,6 +42,7 @@ def impatient(upstream: FakeUpstream, **changes: Any) -> dict[str, Any]:
     config = three_vendors(upstream, **changes)
     for provider in config["providers"].values():
         provider["timeouts"] = {"first_token": 0.8, "idle": 1.6}
+    config["retry"] = {"max_attempts": 1}
     return config
 
 

@@ -1,6 +1,7 @@
 """Rate limits of the file and the environment, by whom they hold for."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from execution_platform.config.problems import Problem, suggest
 from execution_platform.config.schema import RawConfig, RawRateLimit
@@ -33,15 +34,9 @@ def resolve_rate_limits(
     own = {name: persona.rate_limit for name, persona in personas.items() if persona.rate_limit is not None}
     _join("personas", by_persona, {name: own[name] for name in own.keys() & written}, problems)
     by_persona = {**own, **by_persona}
-    every = _limit(given.personas.get(EVERY) or RawRateLimit())
-    requests, tokens = settings.rate_limit_per_persona, settings.tokens_budget_per_minute
-    if requests is not None or tokens is not None:
-        by_persona[EVERY] = RateLimit(
-            requests=requests or every.requests,
-            tokens=tokens or every.tokens,
-            burst=every.burst,
-            token_burst=every.token_burst,
-        )
+    if settings.rate_limit_per_persona is not None:
+        every = by_persona.get(EVERY, RateLimit())
+        by_persona[EVERY] = replace(every, requests=settings.rate_limit_per_persona)
     return RateLimits(
         replicas=given.replicas,
         keys=keys,

@@ -7,17 +7,23 @@ every second, and the log says so.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from execution_platform.config.secret import Secret, SecretRef
+from execution_platform.config.values import AlertChannel
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.gateway.bookkeeping import Bookkeeping
 from execution_platform.ledger.accounts import Refused
-from execution_platform.ledger.budget_projection import BudgetProjection
+from execution_platform.ledger.budget_projection import BudgetProjection, Reached
 from execution_platform.ledger.budget_store import SqlBudgetStore
 from execution_platform.ledger.budget_table import BudgetTable
-from execution_platform.ledger.budgets import Budget, Rules
+from execution_platform.ledger.budgets import NOTHING, Budget, Rules
 from execution_platform.ledger.configured import configured_budgets
 from execution_platform.ledger.keeper import Keeper
+from execution_platform.ledger.notify.announce import Announcements
+from execution_platform.ledger.notify.sender import Sender
+from execution_platform.ledger.notify.shapes import Alert
 from execution_platform.runtime.admit import Reserver
 from execution_platform.runtime.snapshot import Snapshot
 
@@ -27,12 +33,17 @@ if TYPE_CHECKING:
 
 _READ_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
+_SEND_SECONDS = 1.0
+_MOST_TELLING = 100
+_MOST_REMEMBERED = 10_000
 
 
 class Budgeting:
     """Owns the keeper of a process. Making one opens nothing; `start` does."""
 
-    def __init__(self, bookkeeping: Bookkeeping, log: "LineLog", metrics: "Metrics") -> None:
+    def __init__(
+        self, bookkeeping: Bookkeeping, secret: Callable[[SecretRef], Secret], log: "LineLog", metrics: "Metrics"
+    ) -> None:
         self.store = SqlBudgetStore(bookkeeping.storage, bookkeeping.store)
         self.table = BudgetTable(bookkeeping.storage, bookkeeping.store)
         self.keeper = Keeper(self.store)
@@ -43,14 +54,26 @@ class Budgeting:
         self._configured: tuple[Budget, ...] = ()
         self._stored: tuple[Budget, ...] = ()
         self._revision = -1
-        self._task: asyncio.Task[None] | None = None
-        bookkeeping.projections.append(BudgetProjection(lambda: self.keeper.rules, self.keeper))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._channels: Mapping[str, AlertChannel] = {}
+        self._exhausted: set[tuple[str, str, int]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
+        self.announcements = Announcements(lambda: tuple(self._channels.values()), self._alerted)
+        self.sender = Sender(
+            bookkeeping.storage,
+            ready=bookkeeping.store,
+            channels=lambda: self._channels,
+            secret=secret,
+            done=self._sent,
+        )
+        bookkeeping.projections.append(BudgetProjection(lambda: self.keeper.rules, self.keeper, self.announcements))
         bookkeeping.settled.append(self.keeper.settled)
         bookkeeping.recovered.append(self._recovered)
 
     def use(self, snapshot: Snapshot) -> None:
         """Obey the budgets of `snapshot` from now on."""
         self._configured = tuple(configured_budgets(snapshot.config.spending))
+        self._channels = {channel.name: channel for channel in snapshot.config.spending.alerts}
         self._set_rules()
 
     def _set_rules(self) -> None:
@@ -62,15 +85,18 @@ class Budgeting:
             self.keeper.worker = self._bookkeeping.ledger.worker
         self._bookkeeping.books.reserver = self.reserver
         self.keeper.start()
-        self._task = asyncio.create_task(self._read_again_and_again())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._read_again_and_again()), loop.create_task(self._send_again_and_again())]
 
     async def stop(self) -> None:
         """Give back what is free."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        running = [*self._tasks, *self._telling]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        self._tasks = []
         await self.keeper.stop()
+        await self.sender.aclose()
 
     async def read(self) -> None:
         """Take over the stored budgets if they have changed. Raises `DatabaseUnavailable`."""
@@ -98,4 +124,47 @@ class Budgeting:
         await self.store.close_worker(worker)
 
     def _refused(self, refused: Refused) -> None:
-        self._metrics.budget_refused.labels(refused.bound.scope.partition(":")[0], refused.bound.period).inc()
+        bound = refused.bound
+        self._metrics.budget_refused.labels(bound.scope.partition(":")[0], bound.period).inc()
+        key = (bound.scope, bound.period, refused.window.start)
+        if key in self._exhausted or len(self._telling) >= _MOST_TELLING:
+            return
+        if len(self._exhausted) >= _MOST_REMEMBERED:
+            self._exhausted.clear()
+        self._exhausted.add(key)
+        task = asyncio.get_running_loop().create_task(self._tell_exhausted(refused))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_exhausted(self, refused: Refused) -> None:
+        standing = refused.standing
+        spent, cap = (standing.spent, standing.cap) if standing is not None else (NOTHING, refused.bound.cap)
+        about = Reached(refused.bound, refused.window.start, spent, cap)
+        try:
+            await self._bookkeeping.store()
+            async with self._bookkeeping.storage.write() as connection:
+                await self.announcements.tell(connection, "budget_exhausted", about)
+        except ExecutionPlatformError as error:
+            self._log.event("alert_not_stored", "error", scope=refused.bound.scope, reason=error.message)
+
+    def _alerted(self, alert: Alert) -> None:
+        self._log.event(
+            alert.kind, "warning", scope=alert.scope, period=alert.period, message=alert.summary, alert=alert.id
+        )
+        self._metrics.budget_alerts.labels(alert.kind, alert.scope.partition(":")[0], alert.period).inc()
+
+    def _sent(self, endpoint: str, outcome: str) -> None:
+        self._metrics.notices.labels(endpoint, outcome).inc()
+        if outcome != "delivered":
+            self._log.event("alert_not_delivered", "warning" if outcome == "failed" else "error", channel=endpoint)
+
+    async def _send_again_and_again(self) -> None:
+        while True:
+            await asyncio.sleep(_SEND_SECONDS)
+            if not self._channels:
+                continue
+            try:
+                await self.sender.deliver()
+            except ExecutionPlatformError as error:
+                self._log.event("alerts_wait", "warning", reason=error.message)
+                await asyncio.sleep(_READ_SECONDS)

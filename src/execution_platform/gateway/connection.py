@@ -7,6 +7,7 @@ answer the connection is closed.
 """
 
 import asyncio
+from collections import deque
 from typing import Any, cast
 
 import httptools
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest
+from execution_platform.gateway.departure import DEPARTURE, Departure
 from execution_platform.gateway.door import SURPLUS, Door
 from execution_platform.gateway.http import LATE, SlowRequest
 from execution_platform.gateway.joining import Joining
@@ -80,6 +82,7 @@ class Connection(HttpToolsProtocol):
         self._peer = ""
         self._surplus = False
         self._out: Joining
+        self._departures: deque[Departure] = deque()
         self._deaf = False
         self._reparse = False
         self._refusal: ExecutionPlatformError | None = None
@@ -102,6 +105,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever ended it."""
         self._door.leave(self._peer)
+        for departure in self._departures:
+            departure.happen()
+        self._departures.clear()
         super().connection_lost(exc)
 
     @property
@@ -213,6 +219,9 @@ class Connection(HttpToolsProtocol):
         if (self._surplus or admission.in_flight >= admission.caps[0]) and self._shed():
             return
         super().on_headers_complete()
+        departure = Departure()
+        self._departures.append(departure)
+        cast("dict[str, Any]", self.cycle.scope)[DEPARTURE] = departure
         if self._door.drain.begun:
             self.cycle.keep_alive = False
         self._phase, self._since = _BODY, self.loop.time()
@@ -244,6 +253,8 @@ class Connection(HttpToolsProtocol):
         if self._reparse:
             return
         super().on_message_complete()
+        # A long body has stopped the reading; without reading nobody would see the client leave.
+        self.flow.resume_reading()
         if self.cycle.response_complete:
             self._phase, self._since, self._head_bytes = _IDLE, self.loop.time(), 0
         else:
@@ -253,6 +264,8 @@ class Connection(HttpToolsProtocol):
         """The answer has left: start what was sent ahead, or wait for the next request."""
         self.server_state.total_requests += 1
         self._out.end_answer()
+        if self._departures:
+            self._departures.popleft()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

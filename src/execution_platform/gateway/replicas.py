@@ -1,8 +1,9 @@
-"""The breakers and cool-downs of this process and those of the other replicas, told through the bulletin."""
+"""The breakers and cool-downs of this process and those of the other replicas, told through the bulletin; the link's gauges."""
 
 import time
 from collections.abc import Callable
 
+from execution_platform.observability.metrics import Metrics
 from execution_platform.replicas.bulletin import Bulletin, Fact
 from execution_platform.replicas.link import RedisLink
 from execution_platform.resilience.board import Board, Key, SharedState
@@ -19,6 +20,12 @@ _STATES: dict[str, SharedState] = {
     "half_open": "half_open",
     "cooling": "cooling",
 }
+
+
+def watch_link(metrics: Metrics, link: RedisLink) -> None:
+    """Let a scrape read the link's own state."""
+    metrics.shared.redis_up.set_function(lambda: link.up)
+    metrics.shared.ratelimit_degraded.set_function(lambda: not link.up)
 
 
 class SharedBoard:

@@ -2,7 +2,7 @@
 
 Order: headers → principal → body → strict JSON → peek → plan → execute → head → body. Whatever fails
 before the head leaves as an error in the caller's dialect; afterwards the kernel ends the stream
-itself. A second task watches for the client to leave and cancels the call, which closes the upstream.
+itself. When the client leaves, the call is cancelled, which closes the upstream.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Peek
 from execution_platform.dialects.take import Taker
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest, ProviderError, UnprocessableRequest
+from execution_platform.gateway.departure import on_departure
 from execution_platform.gateway.errors import InternalError, ending, error_body, error_headers, status_of
 from execution_platform.gateway.headers import answer_headers, header_value
 from execution_platform.gateway.http import (
@@ -65,7 +66,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         if call.peek.stream:
             out = StreamOut(state, call, send)
             out.open()
-        status = await _answer(state, call, out, receive, send)
+        status = await _answer(state, call, out, receive, send, scope=scope)
     except ClientGone:
         pass
     except ExecutionPlatformError as error:
@@ -168,20 +169,20 @@ def _model_of(body: bytes) -> str | None:
     return Taker(_json.loads(body)).str("model")
 
 
-async def _answer(state: State, call: Call, out: StreamOut | None, receive: Receive, send: Send) -> int:
+async def _answer(
+    state: State, call: Call, out: StreamOut | None, receive: Receive, send: Send, *, scope: Scope
+) -> int:
     """Run the call while watching for the client to leave. Raises `ClientGone` when it does."""
     task = asyncio.current_task()
     gone = False
 
-    async def watch() -> None:
+    def leave() -> None:
         nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
         gone = True
         if task is not None:
             task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    forget = on_departure(scope, receive, leave)
     try:
         answer = state.bookkeeping.requests.keep_answer(call, await _run(call))
         state.shadows.follow(call)
@@ -193,7 +194,7 @@ async def _answer(state: State, call: Call, out: StreamOut | None, receive: Rece
             task.uncancel()
         raise ClientGone from None
     finally:
-        watcher.cancel()
+        forget()
     return 200
 
 

@@ -18,7 +18,7 @@ from execution_platform.gateway.peers import Peers
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
-from execution_platform.gateway.replicas import SharedBoard
+from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
@@ -74,10 +74,13 @@ class State:
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
         self.builder.board.on_change.append(self._note_breaker)
-        self.shared_board = None if self.link is None else SharedBoard(self.link, self.builder.board)
+        self.shared_board: SharedBoard | None = None
+        if self.link is not None:
+            self.shared_board = SharedBoard(self.link, self.builder.board)
+            watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
-        self.budgeting = Budgeting(self.bookkeeping, self.log, self.metrics)
+        self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
         self.started_at = time.time()
 
@@ -90,7 +93,6 @@ class State:
         if self.siblings is not None:
             await self.siblings.start()
         if self.link is not None:
-            self.metrics.shared.ratelimit_degraded.set(1)
             await self.link.start()
         await self.limiter.start()
         if await self.builder.discover():
@@ -156,8 +158,6 @@ class State:
             raise
 
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
-        self.metrics.shared.redis_up.set(up)
-        self.metrics.shared.ratelimit_degraded.set(not up)
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
     def deadline_seconds(self, stream: bool) -> float:  # noqa: FBT001 - the request's own flag

@@ -62,6 +62,12 @@ class Metrics:
         self.budget_refused = Counter(
             "ep_budget_refused", "Requests a budget had no room for", ("scope", "period"), registry=registry
         )
+        self.budget_alerts = Counter(
+            "ep_budget_alerts", "Alerts of budgets by kind", ("kind", "scope", "period"), registry=registry
+        )
+        self.notices = Counter(
+            "ep_alert_messages", "Messages to alert channels by outcome", ("channel", "outcome"), registry=registry
+        )
         self.refused = Counter("ep_refused", "Requests refused by the gateway", ("code",), registry=registry)
         self.edge = EdgeMetrics(registry)
         self.shared = SharedMetrics(registry)

@@ -54,8 +54,23 @@ _OPENAI_MODELS = (
     "gpt-4o-mini",
     "text-embedding-3-small",
 )
-_CLAUDE_MODELS = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
-_GEMINI_MODELS = ("gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-embedding-001")
+_CLAUDE_MODELS = (
+    "claude-opus-4-5",
+    "claude-sonnet-4-5",
+    "claude-haiku-4-5",
+    "claude-opus-5-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-5-5",
+)
+_GEMINI_MODELS = (
+    "gemini-2.5-pro",
+    "gemini-2.5-flash",
+    "gemini-2.5-flash-lite",
+    "gemini-3.8-flash",
+    "gemini-4-argon",
+    "gemini-embedding-001",
+    "gemini-embedding-2",
+)
 
 _ROWS = (
     ProviderSpec(

@@ -124,7 +124,7 @@ class RedisLink:
         self, url: str, *, changed: LinkChanged | None = None, command_seconds: float = COMMAND_SECONDS
     ) -> None:
         """Opens nothing. Raises `ConfigError` when the package is missing or the address is none."""
-        self._make = _maker(url, command_seconds)
+        self._make = _maker(url)
         self._seconds = command_seconds
         self._idle: list[Wire] = []
         self._changed = changed
@@ -326,7 +326,7 @@ def key(*parts: str) -> str:
     return _PREFIX + ":".join(parts)
 
 
-def _maker(url: str, seconds: float) -> Callable[[], Wire]:
+def _maker(url: str) -> Callable[[], Wire]:
     """Makes connections to `url`; none is opened here."""
     try:
         asyncio_redis = importlib.import_module("redis.asyncio")
@@ -340,9 +340,9 @@ def _maker(url: str, seconds: float) -> Callable[[], Wire]:
         pool = asyncio_redis.ConnectionPool.from_url(
             url,
             protocol=2,
-            # The link has a limit of its own for the whole command; this one is for the parts that redis-py waits for.
-            socket_timeout=2 * seconds,
-            socket_connect_timeout=2 * seconds,
+            # The link limits the whole command itself; a limit below that would hold a stall of ours against Redis.
+            socket_timeout=None,
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
             socket_keepalive=True,
             driver_info=None,

@@ -59,6 +59,8 @@ class ModelProfile:
     """System text in mid-conversation: as its role, or inlined as a marked user reminder."""
     prefill: bool = True
     """A trailing assistant message is continued."""
+    prefill_flag: bool = False
+    """It is continued only when it says `prefix: true` (Mistral)."""
     thinking_replay: ThinkingReplay = "drop"
     """How earlier thinking of this very target is sent back."""
     sampling_with_reasoning: bool = True
@@ -73,6 +75,7 @@ class ModelProfile:
     multiple_outputs: bool = True
     """`n > 1` is served."""
     seed: bool = True
+    seed_field: Literal["seed", "random_seed"] = "seed"
     penalties: bool = True
     logit_bias: bool = True
     url_media: frozenset[str] = frozenset({"image"})

@@ -39,7 +39,7 @@ from execution_platform.transport.failures import (
     not_answered,
     not_connected,
 )
-from execution_platform.transport.pool import Destination, Pool, Wire, abort
+from execution_platform.transport.pool import Destination, Dial, Pool, Wire, abort
 from execution_platform.transport.reply import Reply, Watch
 from execution_platform.transport.timeouts import Timeouts
 
@@ -91,6 +91,7 @@ class HttpTransport:
         keep_alive: Seconds an unused connection is kept.
         dns_seconds: Seconds an address is believed.
         ssl: How to verify servers; the system's authorities if true.
+        dial: Who chooses and checks addresses; the system's resolver without any check if None.
         most: The most bytes of a body, however it is read.
     """
 
@@ -102,7 +103,9 @@ class HttpTransport:
         dns_seconds: int = 30,
         ssl: SSLContext | bool = True,
         most: int = 256 * 1024 * 1024,
+        dial: Dial | None = None,
     ) -> None:
+        self._dial = dial
         self._connections = connections
         self._keep_alive = keep_alive
         self._dns_seconds = dns_seconds
@@ -197,7 +200,9 @@ class HttpTransport:
     def _open(self, loop: asyncio.AbstractEventLoop) -> Pool:
         self._loop = loop
         self._routes.clear()
-        self._connector = Pool(limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds)
+        self._connector = Pool(
+            limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
+        )
         return self._connector
 
     def _route(self, call: HttpCall, loop: asyncio.AbstractEventLoop) -> _Route:

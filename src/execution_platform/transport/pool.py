@@ -12,16 +12,22 @@
 import asyncio
 import functools
 import math
+import socket
+from collections.abc import Callable
 from ssl import SSLContext
+from typing import Any, NamedTuple
 
 from aiohttp import TCPConnector
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-__all__ = ["Destination", "Pool", "Wire", "abort", "give_back"]
+from execution_platform.transport.resolver import PatientResolver
+
+__all__ = ["Destination", "Dial", "Pool", "Wire", "abort", "give_back"]
 
 
 class Wire(ResponseHandler):
@@ -59,12 +65,25 @@ class Destination(ClientRequest):
         return self._key
 
 
-class Pool(TCPConnector):
-    """Connections by destination; time limits are kept to the millisecond."""
+class Dial(NamedTuple):
+    """Who finds the addresses of a name, and who opens the socket to one: the place to refuse it."""
 
-    def __init__(self, *, limit: int, keep_alive: float, dns_seconds: int) -> None:
+    resolver: AbstractResolver
+    connect: Callable[[tuple[Any, ...]], socket.socket]
+
+
+class Pool(TCPConnector):
+    """Connections by destination; time limits are kept to the millisecond. With `dial` every connection asks it anew."""
+
+    def __init__(self, *, limit: int, keep_alive: float, dns_seconds: int, dial: Dial | None = None) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - one of aiohttp's own parameters is loosely typed
-            limit=limit, keepalive_timeout=keep_alive, ttl_dns_cache=dns_seconds, timeout_ceil_threshold=math.inf
+            limit=limit,
+            keepalive_timeout=keep_alive,
+            use_dns_cache=dial is None,
+            ttl_dns_cache=dns_seconds,
+            timeout_ceil_threshold=math.inf,
+            resolver=PatientResolver() if dial is None else dial.resolver,
+            socket_factory=None if dial is None else dial.connect,
         )
         self._factory = functools.partial(Wire, loop=asyncio.get_running_loop())
 

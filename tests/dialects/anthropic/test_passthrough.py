@@ -234,3 +234,19 @@ def test_output_never_shrinks() -> None:
     relay.feed(START + STOP + frame({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 0}}))
     assert relay.metered.usage is not None
     assert relay.metered.usage.output_tokens == 2
+
+
+def test_a_broken_event_before_the_first_content_is_a_failure_and_later_one_passes() -> None:
+    """T3: before the first content another target can still answer."""
+    peek = DIALECT.peek(b'{"model":"m","max_tokens":1,"stream":true,"messages":[]}')
+    early, late = DIALECT.relay(peek), DIALECT.relay(peek)
+    early.feed(b"data: {broken\n\n")
+    assert early.metered.error is not None
+    assert early.metered.error.kind is ErrorKind.PROTOCOL
+    content = (
+        b"event: content_block_delta\n"
+        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
+    )
+    late.feed(content)
+    assert late.feed(b"data: {broken\n\n") == b"data: {broken\n\n"
+    assert late.metered.error is None

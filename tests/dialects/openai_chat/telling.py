@@ -1,5 +1,6 @@
 """Canonical values told in short lines, for expectations that people can read."""
 
+from dataclasses import fields as fields_of
 from pathlib import Path
 
 from execution_platform.spi import (
@@ -94,7 +95,7 @@ def tell_request(request: ChatRequest) -> list[str]:
     for name in ("tool_choice", "reasoning", "output", "cache", "safety", "continuation"):
         value = getattr(request, name)
         if value is not None:
-            fields = [field for field in type(value).__slots__ if field != "kind" or name == "output"]
+            fields = [field.name for field in fields_of(value) if field.name != "kind" or name == "output"]
             lines.append(f"{name}: " + " ".join(_said(value, fields)))
     lines += _said(request, ("service_tier", "metadata", "stream_options", "extra", "spelling"))
     return lines
@@ -110,7 +111,7 @@ def tell_response(response: ChatResponse) -> list[str]:
         lines += [line for part in output.message.parts for line in _part(part)]
     usage = response.usage
     if usage is not None:
-        fields = [name for name in type(usage).__slots__ if name != "raw"]
+        fields = [field.name for field in fields_of(usage) if field.name != "raw"]
         shown = [
             f"{name}={getattr(usage, name)}"
             for name in fields

@@ -216,3 +216,14 @@ def test_paths_and_listings():
     for odd in (b"<html>", b"[]", b'{"data":[{}]}'):
         with pytest.raises(ProviderError, match="not a list of models"):
             DIALECT.decode_models(odd)
+
+
+def test_a_broken_chunk_before_the_first_content_is_a_failure_and_later_one_passes() -> None:
+    """T3: before the first content another target can still answer."""
+    early, late = DIALECT.relay(Peek(model="m", stream=True)), DIALECT.relay(Peek(model="m", stream=True))
+    assert early.feed(b"data: {broken\n\n") == b""
+    assert early.metered.error is not None
+    assert early.metered.error.kind is ErrorKind.PROTOCOL
+    content = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+    assert late.feed(content + b"data: {broken\n\n") == content + b"data: {broken\n\n"
+    assert late.metered.error is None

@@ -555,3 +555,16 @@ def test_model_and_stream_may_come_from_the_path():
         b'{"messages":[{"role":"user","content":"x"}],"stream":true}', model="p/m", stream=False
     )
     assert (request.model, request.stream) == ("p/m", False)
+
+
+def test_a_seed_goes_under_the_targets_own_name():
+    wire, losses = encode(USER, profile=ModelProfile(seed_field="random_seed"), seed=7)
+    assert (wire["random_seed"], "seed" in wire, losses) == (7, False, [])
+
+
+def test_the_start_of_an_answer_is_marked_where_the_target_wants_that():
+    profile = ModelProfile(prefill_flag=True)
+    wire, _ = encode(USER, Message("assistant", "The capital is"), profile=profile)
+    assert wire["messages"][-1] == {"role": "assistant", "content": "The capital is", "prefix": True}
+    wire, _ = encode(Message("assistant", "a"), USER, profile=profile)
+    assert all("prefix" not in message for message in wire["messages"])

@@ -95,7 +95,7 @@ def _sampling(request: ChatRequest, body: Object, target: Target) -> None:
         if value is None:
             continue
         if is_allowed:
-            body[name] = value
+            body[profile.seed_field if name == "seed" else name] = value
         else:
             target.lose(name, "the target has no such setting, or refuses it here")
 

@@ -47,9 +47,17 @@ def encode_messages(messages: Sequence[Message], target: Target) -> list[Object]
     turns.flush()
     if not target.same:
         _join_leading(turns.out, target)
-    if messages and messages[-1].role == "assistant" and not target.profile.prefill:
-        target.lose(f"messages[{len(messages) - 1}]", "the target does not continue an assistant message", "content")
+    if messages and messages[-1].role == "assistant":
+        _mark_prefill(turns.out, len(messages) - 1, target)
     return turns.out
+
+
+def _mark_prefill(out: list[Object], index: int, target: Target) -> None:
+    """The start of an answer: a loss where the target does not continue it, and marked where it wants that."""
+    if not target.profile.prefill:
+        target.lose(f"messages[{index}]", "the target does not continue an assistant message", "content")
+    elif target.profile.prefill_flag and out and out[-1]["role"] == "assistant":
+        out[-1].setdefault("prefix", True)
 
 
 def _join_leading(out: list[Object], target: Target) -> None:

@@ -1,0 +1,99 @@
+"""The head of an answer leaves with what follows it, and without it when nothing follows at once."""
+
+import asyncio
+from typing import Any, cast
+
+from execution_platform.gateway.joining import Joining
+from loops import in_loop
+
+
+class Written:
+    """A transport that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.log: list[bytes | str] = []
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.log.append(data)
+
+    def close(self) -> None:
+        self.closing = True
+        self.log.append("close")
+
+    def abort(self) -> None:
+        self.log.append("abort")
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_extra_info(self, name: str) -> Any:
+        return name
+
+    def pause_reading(self) -> None:
+        self.log.append("pause")
+
+
+def joined() -> tuple[Joining, Written]:
+    written = Written()
+    return Joining(cast("asyncio.Transport", written), asyncio.get_running_loop()), written
+
+
+async def turn() -> None:
+    """Let the event loop run what is ready."""
+    await asyncio.sleep(0)
+
+
+@in_loop
+async def test_head_and_body_are_one_write() -> None:
+    out, written = joined()
+    out.write(b"head")
+    assert written.log == []
+    out.write(b"body")
+    out.write(b"more")
+    out.end_answer()
+    await turn()
+    assert written.log == [b"headbody", b"more"]
+    out.write(b"head2")
+    out.write(b"body2")
+    assert written.log[2:] == [b"head2body2"]
+
+
+@in_loop
+async def test_a_head_alone_leaves_when_the_loop_has_nothing_else_to_do() -> None:
+    out, written = joined()
+    out.write(b"head")
+    await turn()
+    assert written.log == [b"head"]
+    out.write(b"late body")
+    assert written.log == [b"head", b"late body"]
+
+
+@in_loop
+async def test_nothing_is_lost_at_the_end() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.end_answer()
+    out.write(b"head2")
+    out.close()
+    await turn()
+    assert written.log == [b"head", b"head2", "close"]
+
+
+@in_loop
+async def test_an_aborted_connection_is_not_written_to() -> None:
+    out, written = joined()
+    out.write(b"head")
+    written.closing = True
+    await turn()
+    assert written.log == []
+
+
+@in_loop
+async def test_everything_else_is_the_transports() -> None:
+    out, written = joined()
+    out.pause_reading()
+    out.abort()
+    assert written.log == ["pause", "abort"]
+    assert out.get_extra_info("peername") == "peername"
+    assert not out.is_closing()
