@@ -22,7 +22,7 @@ from execution_platform.config.schema import RawConfig, config_schema
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ERROR_TABLE, ExecutionPlatformError
 from execution_platform.gateway.endpoints import capabilities as capabilities_page
-from execution_platform.gateway.endpoints import configuration, explain, health, models
+from execution_platform.gateway.endpoints import budgets, configuration, costs, explain, health, models, requests
 from execution_platform.gateway.endpoints import personas as personas_page
 from execution_platform.gateway.policy import policy_of
 from execution_platform.gateway.routes import Routes
@@ -351,7 +351,7 @@ def llm_paths() -> str:
 def management_paths() -> str:
     """Every other path, with who may use it."""
     rows = []
-    for module in (health, models, capabilities_page, personas_page, explain, configuration):
+    for module in (health, models, capabilities_page, personas_page, explain, configuration, budgets, costs, requests):
         for route in module.router.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
                 method = sorted(route.methods)[0]
