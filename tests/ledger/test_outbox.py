@@ -108,7 +108,7 @@ def test_a_lost_reply_to_a_commit_neither_loses_nor_doubles(tmp_path: Path, data
                 pass
             assert unsure.lost > 20
             assert (await totals(storage))["cost_nanos"] == nanos
-            for grain in "hd":
+            for grain in "hdm":
                 assert (await rolled(storage, grain))["cost_nanos"] == nanos
             assert set(told.names) == {"ledger_blocked", "ledger_flowing"}
 
