@@ -34,7 +34,7 @@ def _cut(name: str, title: str, link: Link, *, words: int | None = None, **more:
     )
 
 
-PACED = Script(pace=0.03)
+PACED = Script(pace=0.1)
 """Content that has left before the fault comes: what arrives together with a fault is not yet committed."""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from execution_platform import __version__
-from execution_platform.cli import chat, config, costs, db, doctor, explain, personas, providers, serve
+from execution_platform.cli import budgets, chat, config, costs, db, doctor, explain, personas, providers, serve
 
 app = typer.Typer(
     name="ep",
@@ -20,6 +20,7 @@ app.command("personas")(personas.personas)
 app.command("explain")(explain.explain)
 app.command("providers")(providers.providers)
 app.command("doctor")(doctor.doctor)
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from execution_platform.config.resolve import Resolved
     from execution_platform.config.settings import Settings
     from execution_platform.runtime.snapshot import Snapshot
 
@@ -17,6 +18,15 @@ def read_settings(config: str | None) -> "Settings":
 
     settings = Settings()
     return settings if config is None else settings.model_copy(update={"config": Path(config)})
+
+
+def open_config(settings: "Settings") -> "Resolved":
+    """The checked configuration; no provider is built. Raises `ConfigError`."""
+    from execution_platform.config.files import load_config
+    from execution_platform.config.resolve import resolve
+    from execution_platform.providers.registry import specs
+
+    return resolve(load_config(settings), settings, specs())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import time
 
+from execution_platform.exceptions import BudgetExceeded
 from execution_platform.gateway.http import HeaderList
 from execution_platform.gateway.ratelimits import rate_limit_headers
 from execution_platform.router.target import Target
@@ -69,4 +70,6 @@ def _way(outcome: Outcome) -> HeaderList:
             (b"x-ep-fallback-reason", header_value(fallback.reason)),
         ]
     # SDKs obey it (openai-python and anthropic-sdk-python, `_should_retry`, 2026-10): one layer repeats, not two.
-    return [(b"x-should-retry", b"false")] if outcome.error is not None and outcome.attempts > 1 else []
+    # An exhausted budget says so itself, with the error's own headers.
+    tried_again = outcome.attempts > 1 and not isinstance(outcome.error, BudgetExceeded)
+    return [(b"x-should-retry", b"false")] if outcome.error is not None and tried_again else []

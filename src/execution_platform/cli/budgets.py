@@ -1,0 +1,188 @@
+"""`ep budgets`: what stands in every budget, setting one, taking one away, approving more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from execution_platform.cli.outcome import told
+from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
+from execution_platform.cli.snapshot import read_settings
+
+if TYPE_CHECKING:
+    from execution_platform.config.settings import Settings
+    from execution_platform.ledger.budget_store import SqlBudgetStore
+    from execution_platform.ledger.budget_table import BudgetTable
+    from execution_platform.ledger.statement import Row
+
+T = TypeVar("T")
+app = typer.Typer(help="Budgets: what is spent and left, and setting them at run time.", no_args_is_help=False)
+
+Period = Annotated[str, typer.Option("--period", help="minute, hourly, daily, monthly or total.")]
+Usd = Annotated[str | None, typer.Option("--usd", help="US dollars.")]
+Tokens = Annotated[int | None, typer.Option("--tokens", help="Input and output tokens together.")]
+
+
+@app.callback(invoke_without_command=True)
+def budgets(context: typer.Context, config: ConfigFile = None, *, as_json: Json = False) -> None:
+    """Show every account in its current period."""
+    if context.invoked_subcommand is not None:
+        return
+    with told():
+        rows = asyncio.run(_statement(read_settings(config)))
+        if as_json:
+            print_json({"budgets": [{name: _plain(value) for name, value in asdict(row).items()} for row in rows]})
+            return
+        print_table(
+            "",
+            ("account", "period", "spent", "limit", "used", "forecast", "tokens", "of", "until", "on breach"),
+            [_cells(row) for row in rows],
+        )
+
+
+@app.command("set")
+def set_budget(
+    *,
+    period: Period,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant, or * for each.")] = None,
+    team: Annotated[str | None, typer.Option(help="Team, or * for each.")] = None,
+    key: Annotated[str | None, typer.Option(help="Name of a gateway key, or * for each.")] = None,
+    persona: Annotated[str | None, typer.Option(help="Persona, or * for each.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model or provider, or * for each.")] = None,
+) -> None:
+    """Set the budget of a tenant, team, key, persona or model, or of the whole gateway when none is named."""
+    given = {"tenant": tenant, "team": team, "key": key, "persona": persona, "model": model, "tokens": tokens}
+    written: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    with told():
+        if usd is not None:
+            written["usd"] = _decimal(usd)
+        name, identity = asyncio.run(_set(read_settings(None), {**written, "period": period}))
+        typer.echo(f"{name} {period}: set ({identity}); gateways obey it within two seconds")
+
+
+@app.command("remove")
+def remove(budget_id: Annotated[str, typer.Argument(help="Id, as set and the API show it.")]) -> None:
+    """Take a budget out of force that was set at run time."""
+
+    async def work(_: "SqlBudgetStore", table: "BudgetTable") -> bool:
+        return await table.remove(budget_id)
+
+    with told():
+        if not asyncio.run(_with_database(read_settings(None), work)):
+            from execution_platform.exceptions import RouterError
+
+            raise RouterError(f"no budget {budget_id!r} was set at run time", code="not_found")
+        typer.echo("removed")
+
+
+async def _statement(settings: "Settings") -> list["Row"]:
+    import time
+
+    from execution_platform.cli.snapshot import open_config
+    from execution_platform.ledger.budgets import Rules
+    from execution_platform.ledger.configured import configured_budgets
+    from execution_platform.ledger.statement import statement
+
+    config = open_config(settings)
+
+    async def work(store: "SqlBudgetStore", table: "BudgetTable") -> list["Row"]:
+        rules = Rules((*configured_budgets(config.spending), *(await table.all())))
+        written = {budget.name for budget in rules.budgets if budget.source != "builtin"}
+        rows = await statement(store, rules, time.time())
+        # Built-in personas have budgets too; one that nobody uses would only hide the others.
+        return [row for row in rows if row.scope in written or row.requests]
+
+    return await _with_database(settings, work)
+
+
+async def _set(settings: "Settings", written: dict[str, object]) -> tuple[str, str]:
+    from pydantic import ValidationError
+
+    from execution_platform.cli.snapshot import open_config
+    from execution_platform.config.spending import RawLimit
+    from execution_platform.config.spending_limits import limit_of
+    from execution_platform.exceptions import UnprocessableRequest
+    from execution_platform.ledger.configured import budget_of
+
+    try:
+        raw = RawLimit.model_validate(written)
+    except ValidationError as error:
+        raise UnprocessableRequest(
+            error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        ) from None
+    zone = open_config(settings).spending.time_zone
+
+    async def work(_: "SqlBudgetStore", table: "BudgetTable") -> tuple[str, str]:
+        budget = await table.put(budget_of(limit_of(raw, zone)))
+        return budget.name, budget.id or ""
+
+    return await _with_database(settings, work)
+
+
+async def _with_database(settings: "Settings", work: "Callable[[SqlBudgetStore, BudgetTable], Awaitable[T]]") -> T:
+    from execution_platform.ledger.budget_store import SqlBudgetStore
+    from execution_platform.ledger.budget_table import BudgetTable
+    from execution_platform.storage.address import address
+    from execution_platform.storage.engine import Storage
+    from execution_platform.storage.migrations import prepare
+
+    storage = Storage(address(settings.database_url, settings.workspace_root))
+
+    async def ready() -> None:
+        """The tables are there: checked once, below."""
+
+    try:
+        await prepare(storage)
+        return await work(SqlBudgetStore(storage, ready), BudgetTable(storage, ready))
+    finally:
+        await storage.close()
+
+
+def _decimal(text: str) -> Decimal:
+    from decimal import InvalidOperation
+
+    from execution_platform.exceptions import UnprocessableRequest
+
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise UnprocessableRequest(f"--usd {text!r} is no amount; write 12.50") from None
+
+
+def _cells(row: "Row") -> tuple[str, ...]:
+    return (
+        row.scope,
+        row.period,
+        f"${row.spent_usd:.4f}",
+        "" if row.limit_usd is None else f"${row.limit_usd:.2f}",
+        _bar(row),
+        "" if row.forecast_usd is None else f"${row.forecast_usd:.2f}",
+        str(row.spent_tokens),
+        "" if row.limit_tokens is None else str(row.limit_tokens),
+        "" if row.period_end is None else f"{row.period_end:%Y-%m-%d %H:%M}Z",
+        row.on_breach,
+    )
+
+
+def _bar(row: "Row") -> str:
+    """How much is used, as ten boxes and a percentage."""
+    shares: list[float] = []
+    if row.limit_usd:
+        shares.append(float(row.spent_usd / row.limit_usd))
+    if row.limit_tokens:
+        shares.append(row.spent_tokens / row.limit_tokens)
+    share = max(shares, default=0.0)
+    full = min(10, round(share * 10))
+    return f"{'█' * full}{'░' * (10 - full)} {share:.0%}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, datetime) else value
