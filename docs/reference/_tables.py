@@ -22,7 +22,7 @@ from execution_platform.config.schema import RawConfig, config_schema
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ERROR_TABLE, ExecutionPlatformError
 from execution_platform.gateway.endpoints import capabilities as capabilities_page
-from execution_platform.gateway.endpoints import configuration, explain, health, models
+from execution_platform.gateway.endpoints import budgets, configuration, costs, explain, health, models, requests
 from execution_platform.gateway.endpoints import personas as personas_page
 from execution_platform.gateway.policy import policy_of
 from execution_platform.gateway.routes import Routes
@@ -351,7 +351,7 @@ def llm_paths() -> str:
 def management_paths() -> str:
     """Every other path, with who may use it."""
     rows = []
-    for module in (health, models, capabilities_page, personas_page, explain, configuration):
+    for module in (health, models, capabilities_page, personas_page, explain, configuration, budgets, costs, requests):
         for route in module.router.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
                 method = sorted(route.methods)[0]
@@ -364,7 +364,8 @@ def metrics() -> str:
     """The metrics with their labels."""
     made = Metrics()
     rows = []
-    for collector in vars(made).values():
+    groups = [each for each in vars(made).values() if type(each).__module__.startswith("execution_platform.")]
+    for collector in [*vars(made).values(), *(one for group in groups for one in vars(group).values())]:
         describe = getattr(collector, "describe", None)
         if describe is None or collector is made.registry:
             continue
@@ -373,3 +374,24 @@ def metrics() -> str:
             labels = code(getattr(collector, "_labelnames", ()))
             rows.append((f"`{family.name}{suffix}`", family.type, labels, family.documentation))
     return table(("metric", "type", "labels", ""), rows)
+
+
+# The database
+
+
+def database_tables() -> str:
+    """Every table with its columns."""
+    from sqlalchemy.dialects import postgresql
+
+    from execution_platform.storage.schema import metadata
+
+    parts: list[str] = []
+    for made in metadata.sorted_tables:
+        rows = []
+        for column in made.columns:
+            kind = column.type.compile(dialect=postgresql.dialect()).lower()
+            notes = ["key"] if column.primary_key else []
+            notes += [] if column.nullable or column.primary_key else ["always set"]
+            rows.append((f"`{column.name}`", kind, ", ".join(notes)))
+        parts.append(f"### `{made.name}`\n\n" + table(("column", "type", ""), rows))
+    return "\n\n".join(parts)

@@ -68,7 +68,7 @@ def test_an_event_delivered_three_times_in_any_order_counts_once(database_url: s
             found = await totals(storage)
             assert found["events"] == 200
             assert found["cost_nanos"] == sum(each.settlement.cost_nanos for each in events)
-            for grain in "hd":
+            for grain in "hdm":
                 sums = await rolled(storage, grain)
                 assert sums["attempts"] == 200
                 assert sums["requests"] == 150

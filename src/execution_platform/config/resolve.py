@@ -82,7 +82,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         rate_limits=resolve_rate_limits(raw, settings, personas=personas, providers=providers, problems=problems),
         drain=DrainLimits(**raw.drain.model_dump()),
         trusted_proxies=tuple(raw.trusted_proxies),
-        ledger=LedgerConfig(**raw.ledger.model_dump()),
+        ledger=LedgerConfig(**raw.ledger.model_dump(exclude={"content_of"}), content_of=tuple(raw.ledger.content_of)),
         spending=resolve_spending(raw.budgets, personas, keys, settings),
         loss_policy=raw.loss_policy,
         continue_on_cut=raw.continue_on_cut,

@@ -349,6 +349,10 @@ class RawLedger(Raw):
     )
     log_requests: bool = Field(default=True, description="Keep a log of requests, without their content.")
     request_days: int = Field(default=30, ge=1, description="Days after which the request log forgets.")
+    content_of: Names = Field(
+        default_factory=list[str],
+        description="Tenants whose prompts and answers the request log keeps, redacted; none unless set.",
+    )
 
 
 class RawConfig(Raw):

@@ -295,6 +295,8 @@ class LedgerConfig:
     journal_cap: int = 256 * 1024 * 1024
     log_requests: bool = True
     request_days: int = 30
+    content_of: tuple[str, ...] = ()
+    """Tenants whose prompts and answers are kept in the request log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from execution_platform.config.settings import Settings
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError
+from execution_platform.gateway.requestlog import RequestLog
 from execution_platform.ledger.books import JournalLedger
 from execution_platform.ledger.interfaces import CostEvent, Projection, Settled
 from execution_platform.ledger.outbox import Outbox, happens
@@ -46,6 +47,7 @@ class Bookkeeping:
         """Who must know of every settlement at once; to be completed before `start`."""
         self.recovered: list[Callable[[str], Awaitable[None]]] = []
         """Called with the worker whose journal has been read to its end."""
+        self.requests = RequestLog(self, config)
         self.ledger: JournalLedger | None = None
         self.outbox: Outbox | None = None
         self._root = settings.workspace_root / JOURNAL
@@ -73,7 +75,11 @@ class Bookkeeping:
         self.books.start()
         loop = asyncio.get_running_loop()
         self._stopping.clear()
-        running = (self.outbox.run(self._stopping), self._recover_again_and_again())
+        running = (
+            self.outbox.run(self._stopping),
+            self._recover_again_and_again(),
+            self.requests.run(self._stopping),
+        )
         self._tasks = [loop.create_task(each) for each in running]
 
     async def stop(self) -> None:
@@ -89,6 +95,10 @@ class Bookkeeping:
             self._tasks = []
         if self.ledger is not None:
             await self._close(self.ledger)
+        if self.storage.opened:
+            with suppress(ExecutionPlatformError, TimeoutError):
+                async with asyncio.timeout(_FRESH_SECONDS):
+                    await self.requests.flush()
         await self.storage.close()
 
     async def _close(self, ledger: JournalLedger) -> None:
@@ -179,6 +189,7 @@ class Bookkeeping:
         metrics.delivered.set(outbox.progress.delivered)
         metrics.failures.set(outbox.progress.failures)
         metrics.refused.set(ledger.refused)
+        metrics.requests_dropped.set(self.requests.dropped)
         since = outbox.progress.blocked_since
         metrics.blocked_seconds.set(0 if since is None else time.time() - since)
 

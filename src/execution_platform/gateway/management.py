@@ -30,6 +30,7 @@ from execution_platform.gateway.endpoints import (
     health,
     models,
     personas,
+    requests,
     tools,
 )
 from execution_platform.gateway.errors import InternalError, error_body, error_headers
@@ -54,7 +55,7 @@ def management_api(state: State, routes: Routes) -> App:
         redoc_url=None,
     )
     api.state.gateway = state
-    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration, costs):
+    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration, costs, requests):
         for route in module.router.routes:
             policy_of(route)
         api.include_router(module.router)

@@ -184,7 +184,7 @@ async def _answer(
 
     forget = on_departure(scope, receive, leave)
     try:
-        answer = await _run(call)
+        answer = state.bookkeeping.requests.keep_answer(call, await _run(call))
         state.shadows.follow(call)
         await _send(call, out, answer, send)
     except asyncio.CancelledError:

@@ -217,6 +217,7 @@ class State:
         seconds = time.perf_counter() - started
         if call is not None:
             observe(self.metrics, call, status, seconds)
+            self.bookkeeping.requests.add(call, status, seconds)
         record = access_record(scope, spec, call, request_id, status, seconds)
         if call is None:
             record["config"] = self.snapshot.version

@@ -98,7 +98,7 @@ class Outbox:
         """Deliver until `stopping` is set."""
         pause = self._pause
         while not await happens(stopping, within=pause):
-            self._mend()
+            self.mend()
             pause = self._pause if await self.deliver() else min(_LONGEST_PAUSE, pause * 2)
 
     async def deliver(self) -> bool:
@@ -127,7 +127,8 @@ class Outbox:
         for number in [number for number in self._journal.finished if number < reader.number]:
             self._journal.delete(number)
 
-    def _mend(self) -> None:
+    def mend(self) -> None:
+        """Let a full journal take new work again, if there is space."""
         journal = self._journal
         if journal.full and journal.recover():
             self._tell("journal_writable", "there is space again")

@@ -1,6 +1,7 @@
 """Questions to the books, answered from the roll-ups: some hundred rows, however many events there are.
 
-A range is in whole hours, UTC. Whole days of it are read from the daily sums, the hours at its ends from the hourly ones.
+A range is in whole hours, UTC. Whole months of it are read from the monthly sums, whole days from the daily ones, and the
+hours at its ends from the hourly ones.
 """
 
 import statistics
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 
-from execution_platform.ledger.rollups import DAY, HOUR
+from execution_platform.ledger.rollups import DAY, HOUR, Grain, start_of
 from execution_platform.storage.schema import cost_rollups
 
 if TYPE_CHECKING:
@@ -125,17 +126,18 @@ async def _lines(
 
 
 async def series(
-    connection: "AsyncConnection", span: Span, only: Mapping[By, str], grain: Literal["h", "d"]
+    connection: "AsyncConnection", span: Span, only: Mapping[By, str], grain: Grain
 ) -> list[tuple[int, Line]]:
-    """One line for each hour or day of `span` with any spending: its start, in order."""
+    """One line for each hour, day or month of `span` with any spending: its start, in order."""
     columns = cost_rollups.c
     sums = [func.sum(columns[name]) for name in _SUMS]
-    start: ColumnElement[int] = columns.bucket
-    inside = and_(columns.grain == "h", columns.bucket >= span.start, columns.bucket < span.end)
-    if grain == "d":
-        start, inside = columns.bucket - columns.bucket % DAY, _within(span)
-    asked = select(start, *sums).where(inside, *_of(only)).group_by(start).order_by(start)
-    return [(int(row[0]), Line((), *map(int, row[1:]))) for row in (await connection.execute(asked)).all()]
+    asked = select(columns.bucket, *sums).where(_within(span, grain), *_of(only)).group_by(columns.bucket)
+    found: dict[int, list[int]] = {}
+    for bucket, *amounts in (await connection.execute(asked)).all():
+        start = start_of(grain, int(bucket))
+        before = found.get(start, [0] * len(amounts))
+        found[start] = [one + int(other) for one, other in zip(before, amounts, strict=True)]
+    return [(start, Line((), *found[start])) for start in sorted(found)]
 
 
 async def anomalies(
@@ -195,17 +197,32 @@ def _of(only: Mapping[By, str]) -> Iterable[ColumnElement[bool]]:
     return [cost_rollups.c[_column(by)] == ("" if value == NOBODY else value) for by, value in only.items()]
 
 
-def _within(span: Span) -> ColumnElement[bool]:
-    """Whole days from the daily sums, the rest from the hourly ones."""
-    columns = cost_rollups.c
-    first, last = span.start + -span.start % DAY, span.end - span.end % DAY
+def _within(span: Span, widest: Grain = "m") -> ColumnElement[bool]:
+    """Everything in `span`, once: from the widest sums that fit into it, and from smaller ones at its ends."""
+    if widest == "h":
+        return _sums("h", span.start, span.end)
+    first = span.start + -span.start % DAY if widest == "d" else _next_month(span.start)
+    last = start_of(widest, span.end)
+    finer: Grain = "h" if widest == "d" else "d"
     if first >= last:
-        return and_(columns.grain == "h", columns.bucket >= span.start, columns.bucket < span.end)
-    days = and_(columns.grain == "d", columns.bucket >= first, columns.bucket < last)
-    before = and_(columns.grain == "h", columns.bucket >= span.start, columns.bucket < first)
-    behind = and_(columns.grain == "h", columns.bucket >= last, columns.bucket < span.end)
-    parts = [days, *([before] if span.start < first else []), *([behind] if last < span.end else [])]
+        return _within(span, finer)
+    parts = [_sums(widest, first, last)]
+    if span.start < first:
+        parts.append(_within(Span(span.start, first), finer))
+    if last < span.end:
+        parts.append(_within(Span(last, span.end), finer))
     return or_(*parts)
+
+
+def _sums(grain: Grain, start: int, end: int) -> ColumnElement[bool]:
+    columns = cost_rollups.c
+    return and_(columns.grain == grain, columns.bucket >= start, columns.bucket < end)
+
+
+def _next_month(seconds: int) -> int:
+    """The first start of a month from then on."""
+    start = start_of("m", seconds)
+    return start if start == seconds else start_of("m", start + 32 * DAY)
 
 
 def _behind(names: Sequence[ColumnElement[Any]], after: Sequence[str]) -> ColumnElement[bool]:

@@ -1,7 +1,9 @@
-"""Sums of events by hour and by day, kept as events are stored, so that a report reads hundreds of rows and not millions."""
+"""Sums of events by hour, day and month (UTC), kept as events are stored, so that a report reads hundreds of rows and not millions."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -12,6 +14,8 @@ from execution_platform.storage.schema import cost_rollups
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+Grain = Literal["h", "d", "m"]
+GRAINS: tuple[Grain, ...] = get_args(Grain)
 HOUR, DAY = 3600, 86400
 KEYS = tuple(column.name for column in cost_rollups.primary_key.columns)
 SUMS = tuple(column.name for column in cost_rollups.columns if column.name not in KEYS)
@@ -19,18 +23,32 @@ _NANOSECONDS = 1_000_000_000
 _FAILED = frozenset({"failed", "retried", "cut", "lost"})
 
 
+def start_of(grain: Grain, seconds: int) -> int:
+    """The start of the hour, day or month that a time is in, in seconds since 1970."""
+    if grain == "h":
+        return seconds - seconds % HOUR
+    day = seconds - seconds % DAY
+    return day if grain == "d" else _month(day)
+
+
+@lru_cache(512)
+def _month(day: int) -> int:
+    moment = datetime.fromtimestamp(day, UTC)
+    return day - (moment.day - 1) * DAY
+
+
 class Rollups:
     """The projection that keeps `cost_rollups`."""
 
     async def project(self, connection: "AsyncConnection", events: Sequence[CostEvent]) -> None:
-        """Add `events` to their hour and their day."""
+        """Add `events` to their hour, their day and their month."""
         sums: dict[tuple[Any, ...], list[int]] = {}
         for event in events:
             amounts = _amounts(event.settlement)
             seconds = event.dispatch.at // _NANOSECONDS
             names = _names(event.dispatch)
-            for grain, length in (("h", HOUR), ("d", DAY)):
-                key = (grain, seconds - seconds % length, *names)
+            for grain in GRAINS:
+                key = (grain, start_of(grain, seconds), *names)
                 total = sums.get(key)
                 sums[key] = amounts if total is None else [a + b for a, b in zip(total, amounts, strict=True)]
         # In one order everywhere, so that two replicas never wait for each other.

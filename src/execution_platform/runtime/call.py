@@ -60,6 +60,8 @@ class Outcome:
     """Exchanges with providers, as the books have them."""
     account: Account | None = None
     """Who pays, once somebody had to know."""
+    kept_answer: bytes = b""
+    """The beginning of the answer, for tenants that keep content."""
     error: ExecutionPlatformError | None = None
     first_content: float | None = None
     """`time.perf_counter()` at the first real content."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from execution_platform.catalog.prices import PriceBook
-from execution_platform.exceptions import BudgetExceeded, UnprocessableRequest
+from execution_platform.exceptions import PriceUnknown, UnprocessableRequest
 from execution_platform.ledger.interfaces import Account, CostEvent, Counts, Dispatch, Settlement
 from execution_platform.ledger.money import NANOS, to_nanos
 from execution_platform.runtime.call import Principal
@@ -43,7 +43,7 @@ class TrackedSpending(BaseModel):
 def tracked_event(prices: PriceBook, told: TrackedSpending, principal: Principal) -> CostEvent:
     """The event of `told`: the same tenant and request always have the same one.
 
-    Raises `BudgetExceeded` (`price_unknown`) when it names no cost and no price is known, `UnprocessableRequest` for a time
+    Raises `PriceUnknown` when it names no cost and no price is known, `UnprocessableRequest` for a time
     that is not over yet.
     """
     tenant = told.tenant or principal.tenant
@@ -87,8 +87,7 @@ def _cost(prices: PriceBook, told: TrackedSpending, usage: Usage, at: datetime) 
         return to_nanos(told.cost_usd), "provider_reported"
     cost = prices.cost(told.provider, told.model, usage, at)
     if cost is None:
-        raise BudgetExceeded(
-            f"no price is known for {told.provider}/{told.model}; send cost_usd, or set a price in the configuration",
-            code="price_unknown",
+        raise PriceUnknown(
+            f"no price is known for {told.provider}/{told.model}; send cost_usd, or set a price in the configuration"
         )
     return to_nanos(cost.usd), cost.confidence

@@ -24,6 +24,8 @@ Group = Literal["tenant", "team", "key", "persona", "provider", "model"]
 PeriodName = Literal["hourly", "daily", "monthly"]
 _SHOWN: tuple[Group, ...] = ("persona", "provider", "model", "tenant")
 _FORECAST_DAYS = 7
+_HOURS_UNTIL, _DAYS_UNTIL = 2, 100
+"""Days of a range up to which its series is by hour, and by day."""
 _PAGE = 100
 _EXPORT = 10_000
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -97,7 +99,7 @@ async def costs(state: GatewayState, _: Caller, asked: Asked) -> dict[str, Any]:
 
 @router.get("/v1/cost/summary")
 async def summary(state: GatewayState, _: Caller, asked: Asked, period: PeriodName | None = None) -> dict[str, Any]:
-    """Spending in a range, or in the current hour, day or month; `series` has its hours (up to two days) or days."""
+    """Spending in a range, or in the current hour, day or month; `series` has its hours, days or months."""
     from execution_platform.ledger.reports import NOBODY, grouped, period_of, series, total
 
     storage = await _storage(state)
@@ -119,8 +121,7 @@ async def summary(state: GatewayState, _: Caller, asked: Asked, period: PeriodNa
         for by in ("provider", "model", "persona", "tenant"):
             lines = await grouped(connection, span, asked.only, (by,))
             answer[f"by_{by}"] = {line.names[0] or NOBODY: usd(line.nanos) for line in lines}
-        grain = "h" if span.end - span.start <= 2 * 86400 else "d"
-        points = await series(connection, span, asked.only, grain)
+        points = await series(connection, span, asked.only, _grain(span))
     answer["series"] = [{"start": _text(at), **_line(line)} for at, line in points]
     return answer
 
@@ -242,6 +243,11 @@ async def track(state: GatewayState, principal: Caller, body: TrackedSpending) -
         "cost_usd": usd(kept["cost_nanos"]),
         "confidence": kept["confidence"],
     }
+
+
+def _grain(span: "Span") -> Literal["h", "d", "m"]:
+    days = (span.end - span.start) / 86400
+    return "h" if days <= _HOURS_UNTIL else "d" if days <= _DAYS_UNTIL else "m"
 
 
 def _line(line: "Line") -> dict[str, Any]:

@@ -77,7 +77,7 @@ cost_rollups = Table(
     metadata,
     Column("grain", String(1), primary_key=True),
     Column("bucket", BigInteger, primary_key=True),
-    # `h` or `d`; the start of the hour or day in seconds since 1970, UTC.
+    # `h`, `d` or `m`; the start of the hour, day or month in seconds since 1970, UTC.
     name_column("tenant", primary_key=True),
     name_column("team", primary_key=True),
     name_column("key_id", primary_key=True),

@@ -1,0 +1,133 @@
+"""What the request log keeps of a call, and the task that writes it down."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from execution_platform.config.values import LedgerConfig
+from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.ledger.money import to_nanos
+from execution_platform.ledger.outbox import happens
+from execution_platform.router.chain import aclose
+from execution_platform.runtime.answer import Answer
+from execution_platform.runtime.call import Call
+
+if TYPE_CHECKING:
+    from execution_platform.gateway.bookkeeping import Bookkeeping
+
+_MOST = 20_000
+_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+_FORGET_SECONDS = 3600.0
+CONTENT_BYTES = 64 * 1024
+"""Kept of a prompt, and of an answer."""
+
+
+class RequestLog:
+    """The requests of one process on their way into the database."""
+
+    def __init__(self, keeping: "Bookkeeping", config: LedgerConfig) -> None:
+        self.waiting: deque[dict[str, Any]] = deque()
+        self.dropped = 0
+        self._keeping = keeping
+        self._config = config
+        self._content = frozenset(config.content_of)
+
+    def keeps_content(self, call: Call) -> bool:
+        """Whether the tenant has asked for prompts and answers in the log."""
+        return bool(self._content) and call.principal.tenant in self._content
+
+    def keep_answer(self, call: Call, answer: Answer) -> Answer:
+        """`answer`, whose beginning is kept as it passes, if the tenant has asked for that."""
+        if not self.keeps_content(call):
+            return answer
+        if answer.body is not None:
+            call.outcome.kept_answer = answer.body[:CONTENT_BYTES]
+        elif answer.stream is not None:
+            answer.stream = _keeping(call, answer.stream)
+        return answer
+
+    def add(self, call: Call, status: int, seconds: float) -> None:
+        """One request that is over. Never waits, never raises."""
+        if not self._config.log_requests:
+            return
+        if len(self.waiting) >= _MOST:
+            self.dropped += 1
+            return
+        self.waiting.append(self._record(call, status, seconds))
+
+    def _record(self, call: Call, status: int, seconds: float) -> dict[str, Any]:
+        outcome, route = call.outcome, call.route
+        usage, target = outcome.usage, outcome.target
+        first = outcome.first_content
+        clean = call.snapshot.redactor.body
+        content = self.keeps_content(call)
+        return {
+            "request_id": call.id,
+            "timestamp": datetime.now(UTC),
+            "tenant": call.principal.tenant,
+            "key_id": call.principal.name,
+            "persona": route.persona.name if route is not None and route.persona is not None else "",
+            "run_id": call.run,
+            "provider": target.provider if target is not None else "",
+            "model": target.model if target is not None else call.path_model or call.peek.model or "",
+            "dialect": call.dialect.name,
+            "operation": call.operation,
+            "status": status,
+            "error": outcome.error.code if outcome.error is not None else None,
+            "stream": call.peek.stream,
+            "attempts": outcome.attempts,
+            "finish": outcome.metered.finish.reason.value if outcome.metered.finish is not None else None,
+            "duration_ms": round(seconds * 1000, 2),
+            "first_content_ms": None if first is None else round((first - call.started) * 1000, 2),
+            "input_tokens": usage.prompt_tokens if usage is not None else 0,
+            "output_tokens": usage.completion_tokens if usage is not None else 0,
+            "cost_nanos": to_nanos(outcome.cost.usd) if outcome.cost is not None else 0,
+            "config_version": call.snapshot.version,
+            "trace_id": call.trace.trace_id if call.trace is not None else None,
+            "request_body": clean(call.body[:CONTENT_BYTES]) if content else None,
+            "response_body": clean(outcome.kept_answer) if content and outcome.kept_answer else None,
+        }
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Write and forget until `stopping` is set."""
+        pause, until_forgetting = _PAUSE, 0.0
+        while not await happens(stopping, within=pause):
+            until_forgetting -= pause
+            try:
+                await self.flush()
+                if until_forgetting <= 0 and self._keeping.storage.opened:
+                    until_forgetting = _FORGET_SECONDS
+                    await self.forget()
+                pause = _PAUSE
+            except ExecutionPlatformError:
+                pause = min(_LONGEST_PAUSE, pause * 2)  # the outbox tells of a database that is away
+
+    async def flush(self) -> None:
+        """Write what waits. Raises `DatabaseUnavailable`."""
+        if self.waiting:
+            await self._keeping.store()
+            from execution_platform.ledger.requests import write
+
+            await write(self._keeping.storage, self.waiting)
+
+    async def forget(self) -> int:
+        """Delete what is older than the configuration keeps; how many requests. Raises `DatabaseUnavailable`."""
+        await self._keeping.store()
+        from execution_platform.ledger.requests import forget
+
+        return await forget(self._keeping.storage, datetime.now(UTC), self._config.request_days)
+
+
+async def _keeping(call: Call, stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    kept = bytearray()
+    try:
+        async for data in stream:
+            if len(kept) < CONTENT_BYTES:
+                kept += data[: CONTENT_BYTES - len(kept)]
+            yield data
+    finally:
+        call.outcome.kept_answer = bytes(kept)
+        await aclose(stream)
