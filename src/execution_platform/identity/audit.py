@@ -1,56 +1,64 @@
 """The trail of changes: every entry holds the hash of the one before, so that none can be altered unseen (K13)."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from execution_platform import _json
 
-GENESIS = "0" * 64
+GENESIS = b"\0" * 32
+"""What the first entry follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One change: who did what to which thing, and the hash that ties it to its predecessor."""
 
-    sequence: int
-    at: str
-    """UTC, RFC 3339."""
+    position: int
+    """Number in the chain, from 1, without gaps."""
+    timestamp: datetime
     actor: str
     tenant: str
     action: str
-    subject: str
-    detail: str
-    """JSON text of what changed; never a secret."""
-    before: str
-    hash: str
+    object_kind: str
+    object_id: str
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What changed, one level deep; never a secret."""
+    request_id: str = ""
+    previous_hash: bytes = GENESIS
+    hash: bytes = b""
 
 
-def entry_hash(entry: Entry) -> str:
-    """SHA-256 over the entry's members and its predecessor's hash, in a fixed form."""
+def entry_hash(entry: Entry) -> bytes:
+    """SHA-256 over the entry's members and its predecessor's hash, in a fixed form (databases reorder JSON)."""
     members = [
-        entry.sequence,
-        entry.at,
+        entry.position,
+        entry.timestamp.isoformat(),
         entry.actor,
         entry.tenant,
         entry.action,
-        entry.subject,
-        entry.detail,
-        entry.before,
+        entry.object_kind,
+        entry.object_id,
+        sorted(entry.details.items()),
+        entry.request_id,
+        entry.previous_hash.hex(),
     ]
-    return hashlib.sha256(_json.dumps(members)).hexdigest()
+    return hashlib.sha256(_json.dumps(members)).digest()
 
 
 def first_broken(entries: Iterable[Entry]) -> int | None:
-    """The sequence number of the first entry that was altered, removed or put in; None when the chain holds.
+    """The position of the first entry that was altered, removed or put in; None when the chain holds.
 
-    `entries` come in order of their sequence; the first may follow entries that retention has removed.
+    `entries` come in order of their positions; the first may follow entries that retention has removed.
     """
     before: Entry | None = None
     for entry in entries:
-        follows = before is None or (entry.before == before.hash and entry.sequence == before.sequence + 1)
-        begins = before is not None or entry.sequence != 1 or entry.before == GENESIS
-        if not (follows and begins and entry.hash == entry_hash(entry)):
-            return entry.sequence
+        if before is None:
+            follows = entry.position != 1 or entry.previous_hash == GENESIS
+        else:
+            follows = entry.previous_hash == before.hash and entry.position == before.position + 1
+        if not follows or entry.hash != entry_hash(entry):
+            return entry.position
         before = entry
     return None
