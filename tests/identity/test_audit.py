@@ -1,10 +1,13 @@
 """K13: one altered byte, and the chain names the entry."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from execution_platform.identity.audit import GENESIS, Entry, entry_hash, first_broken
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def chain(length: int) -> list[Entry]:
@@ -12,15 +15,16 @@ def chain(length: int) -> list[Entry]:
     before = GENESIS
     for number in range(1, length + 1):
         bare = Entry(
-            sequence=number,
-            at="2026-11-21T00:00:00Z",
+            position=number,
+            timestamp=NOW + timedelta(seconds=number),
             actor="master",
             tenant="default",
             action="key.create",
-            subject=f"key-{number}",
-            detail="{}",
-            before=before,
-            hash="",
+            object_kind="gateway_key",
+            object_id=f"key-{number}",
+            details={"name": "web", "changed": ["scopes"]},
+            request_id="r1",
+            previous_hash=before,
         )
         entries.append(replace(bare, hash=entry_hash(bare)))
         before = entries[-1].hash
@@ -32,12 +36,31 @@ def test_an_untouched_chain_holds():
     assert first_broken([]) is None
 
 
-@pytest.mark.parametrize("member", ["at", "actor", "tenant", "action", "subject", "detail", "before", "hash"])
-def test_an_altered_entry_is_named(member: str):
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("timestamp", NOW),
+        ("actor", "mastes"),
+        ("tenant", ""),
+        ("action", "key.revoke"),
+        ("object_kind", "tenant"),
+        ("object_id", "key-4"),
+        ("details", {"name": "web", "changed": ["role"]}),
+        ("request_id", "r2"),
+        ("previous_hash", GENESIS),
+        ("hash", b"\1" * 32),
+    ],
+)
+def test_an_altered_entry_is_named(member: str, value: object):
     entries = chain(5)
-    value = getattr(entries[2], member)
-    entries[2] = replace(entries[2], **{member: value[:-1] + ("x" if value[-1] != "x" else "y")})
+    entries[2] = replace(entries[2], **{member: value})
     assert first_broken(entries) == 3
+
+
+def test_the_order_of_an_objects_members_is_no_alteration():
+    entries = chain(1)
+    turned = dict(reversed(entries[0].details.items()))
+    assert first_broken([replace(entries[0], details=turned)]) is None
 
 
 def test_a_removed_entry_is_seen():
@@ -59,6 +82,6 @@ def test_a_chain_whose_old_end_was_removed_still_holds():
 
 def test_a_forged_beginning_is_seen():
     entries = chain(2)
-    forged = replace(entries[0], before="1" * 64)
+    forged = replace(entries[0], previous_hash=b"1" * 32)
     entries[0] = replace(forged, hash=entry_hash(forged))
     assert first_broken(entries) == 1

@@ -29,9 +29,19 @@ class Principal:
     loss_policy: LossPolicy | None = None
 
     @property
+    def subject(self) -> str:
+        """Who pays and is limited: the id of an issued key, whose name may be given twice, else the name."""
+        return self.key_id or self.name
+
+    @property
     def admin(self) -> bool:
         """Whether the caller runs the installation and so sees every tenant."""
         return self.role == "admin"
+
+    @property
+    def only(self) -> str | None:
+        """The tenant whose things the caller sees; None for all of them."""
+        return None if self.role == "admin" else self.tenant
 
     def sees(self, tenant: str) -> bool:
         """Whether things of `tenant` exist for this caller; what does not is answered as missing (K4)."""

@@ -4,7 +4,7 @@ None stands for everything of its kind, an empty set for nothing. A key is never
 made it: `wider` names the ways in which it would be, at creation and at every change (K3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal, cast
@@ -45,8 +45,13 @@ class Scope:
         return self.expires is not None and now >= self.expires
 
 
+def holds(names: Names, name: str) -> bool:
+    """Whether `names` allows a persona, a tool or a kind of path."""
+    return names is None or name in names
+
+
 def covers(names: Names, name: str) -> bool:
-    """Whether `names` allows `name`: by itself, by its provider, or by its bare model."""
+    """Whether `names` allows the model `name`: by itself, by its provider, or without its provider."""
     if names is None or name in names:
         return True
     provider, slash, model = name.partition("/")
@@ -55,10 +60,10 @@ def covers(names: Names, name: str) -> bool:
     return (model != "*" and model in names) or provider in names or f"{provider}/*" in names
 
 
-def _within(parent: Names, child: Names) -> bool:
+def _within(parent: Names, child: Names, allows: Callable[[Names, str], bool]) -> bool:
     if parent is None:
         return True
-    return child is not None and all(covers(parent, name) for name in child)
+    return child is not None and all(allows(parent, name) for name in child)
 
 
 def _cheaper(parent: Mapping[str, int] | None, child: Mapping[str, int] | None) -> bool:
@@ -81,7 +86,8 @@ def wider(parent: Scope, child: Scope) -> list[str]:
         elif field.name == "expires":
             held = _sooner(given, asked)
         else:
-            held = _within(cast("Names", given), cast("Names", asked))
+            allows = covers if field.name == "models" else holds
+            held = _within(cast("Names", given), cast("Names", asked), allows)
         if not held:
             found.append(field.name)
     return found
