@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from execution_platform import __version__, _json
@@ -66,7 +67,9 @@ def management_api(state: State, routes: Routes) -> App:
     _handle_errors(api)
     api.add_api_route("/docs", _docs(api), dependencies=[Depends(admit)], include_in_schema=False)
     api.add_api_route("/openapi.json", _openapi(api), dependencies=[Depends(admit)], include_in_schema=False)
-    check_rows(api.routes, (f"POST {spec.path}" for spec in routes.specs()))
+    own = [route for route in api.routes if isinstance(route, APIRoute)]
+    included = [route for module in modules for route in module.router.routes]
+    check_rows([*own, *included], (f"POST {spec.path}" for spec in routes.specs()))
     api.openapi = with_llm_paths(api, routes)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return Edge(api, state)
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from execution_platform.catalog.prices import PriceBook
 from execution_platform.exceptions import BudgetExceeded, UnprocessableRequest
+from execution_platform.identity.principal import Principal
 from execution_platform.ledger.interfaces import Account, CostEvent, Counts, Dispatch, Settlement
 from execution_platform.ledger.money import NANOS, to_nanos
-from execution_platform.identity.principal import Principal
 from execution_platform.spi.usage import Confidence, Usage
 
 _NAMESPACE = uuid.UUID("6f1d3c0e-6c1b-4f0e-8a53-5b1b0d1f7c11")
