@@ -14,6 +14,8 @@ from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
+from execution_platform.identity.principal import Principal
+from execution_platform.identity.scope import Scope
 from execution_platform.ledger.estimate import RateCards
 from execution_platform.limits.limiter import Limiter
 from execution_platform.limits.table import LimitTable
@@ -23,7 +25,6 @@ from execution_platform.providers.registry import specs
 from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Principal
 from execution_platform.runtime.latency import Latencies
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.runtime.stash import Stash
@@ -154,9 +155,8 @@ def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool
             key.name,
             tenant=key.tenant,
             team=key.team,
-            admin=key.admin,
-            personas=key.personas or frozenset(),
-            models=key.models or frozenset(),
+            role="admin" if key.admin else "member",
+            scope=Scope(models=key.models, personas=key.personas),
             loss_policy=key.loss_policy,
         )
         if key.sha256 is not None:
@@ -164,7 +164,7 @@ def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool
         elif key.key is not None:
             keys[_digest(builder.fleet.secret(key.key, fresh=fresh))] = principal
     if builder.settings.master_key is not None:
-        keys[_digest(builder.settings.master_key)] = Principal("master", admin=True)
+        keys[_digest(builder.settings.master_key)] = Principal("master", role="admin")
     return Authenticator(keys, origins=builder.settings.cors_origins)
 
 

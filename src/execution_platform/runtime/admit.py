@@ -236,7 +236,7 @@ def binding(rules: Rules, call: Call, target: Target) -> Sequence[Bound]:
     principal = call.principal
     persona = call.route.persona if call.route is not None else None
     who = Subjects(
-        principal.tenant, principal.name, principal.team, persona.name if persona is not None else "", call.run
+        principal.tenant, principal.subject, principal.team, persona.name if persona is not None else "", call.run
     )
     bounds = rules.binding(who)
     models = rules.binding_model(target.provider, target.model)

@@ -346,7 +346,7 @@ def account_of(call: Call) -> Account:
     return Account(
         call.id,
         principal.tenant,
-        principal.name,
+        principal.subject,
         persona,
         call.run,
         call.operation,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from execution_platform.dialects.base import Dialect, Metered, Peek
 from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.identity.principal import Principal
 from execution_platform.ledger.interfaces import Account
 from execution_platform.limits.limiter import Admission, Limit
 from execution_platform.observability.correlation import Trace
@@ -25,19 +26,6 @@ if TYPE_CHECKING:
     from execution_platform.runtime.books import Books, Try
 
 Operation = Literal["chat", "embeddings", "count"]
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls: the gateway key's name and what it may do. Empty sets allow everything."""
-
-    name: str
-    tenant: str = "default"
-    team: str = ""
-    admin: bool = False
-    personas: frozenset[str] = frozenset()
-    models: frozenset[str] = frozenset()
-    loss_policy: LossPolicy | None = None
 
 
 @dataclass(slots=True)

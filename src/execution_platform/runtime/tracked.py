@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from execution_platform.catalog.prices import PriceBook
 from execution_platform.exceptions import PriceUnknown, UnprocessableRequest
+from execution_platform.identity.principal import Principal
 from execution_platform.ledger.interfaces import Account, CostEvent, Counts, Dispatch, Settlement
 from execution_platform.ledger.money import NANOS, to_nanos
-from execution_platform.runtime.call import Principal
 from execution_platform.spi.usage import Confidence, Usage
 
 _NAMESPACE = uuid.UUID("6f1d3c0e-6c1b-4f0e-8a53-5b1b0d1f7c11")
@@ -56,7 +56,7 @@ def tracked_event(prices: PriceBook, told: TrackedSpending, principal: Principal
         reasoning_tokens=told.reasoning_tokens,
     )
     nanos, confidence = _cost(prices, told, usage, at)
-    account = Account(told.request_id, tenant, principal.name, told.persona or "", told.run_id or "", "tracked")
+    account = Account(told.request_id, tenant, principal.subject, told.persona or "", told.run_id or "", "tracked")
     name = str(uuid.uuid5(_NAMESPACE, f"{tenant}\n{told.request_id}"))
     when = int(at.timestamp()) * NANOS + at.microsecond * 1000
     counts = Counts(

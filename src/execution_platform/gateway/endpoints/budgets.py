@@ -1,20 +1,19 @@
 """Budgets: what stands in them, setting one at run time, approving more for the current period."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from fastapi import APIRouter, Body
-from pydantic import Field, ValidationError, model_validator
+from fastapi import APIRouter
+from pydantic import Field, model_validator
 
 from execution_platform.config.facts import Raw
 from execution_platform.config.spending import BudgetPeriod, RawLimit
 from execution_platform.config.spending_limits import limit_of
 from execution_platform.config.units import Money
-from execution_platform.exceptions import RouterError, UnprocessableRequest
-from execution_platform.gateway.policy import Admin, Caller, GatewayState
+from execution_platform.exceptions import RouterError
+from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State
 from execution_platform.ledger.budgets import Amount, Budget, Subjects
 from execution_platform.ledger.configured import budget_of
@@ -22,9 +21,8 @@ from execution_platform.ledger.money import to_nanos
 from execution_platform.ledger.periods import window
 from execution_platform.ledger.statement import Row, of_bounds, statement
 
-Form = TypeVar("Form", bound=Raw)
-JsonBody = Annotated[dict[str, Any], Body()]
 router = APIRouter(prefix="/v1/budgets", tags=["budgets"])
+_KIND = "budget"
 
 
 class Approval(Raw):
@@ -52,7 +50,7 @@ async def list_budgets(state: GatewayState, principal: Caller) -> dict[str, Any]
     if principal.admin:
         rows = await statement(budgeting.store, rules, at)
     else:
-        who = Subjects(principal.tenant, principal.name, principal.team)
+        who = Subjects(principal.tenant, principal.subject, principal.team)
         mine = tuple(bound for bound in rules.binding(who) if bound.scope != "gateway")
         rows = await of_bounds(budgeting.store, mine, at)
     waiting = list(budgeting.reserver.waiting.values())
@@ -64,13 +62,17 @@ async def list_budgets(state: GatewayState, principal: Caller) -> dict[str, Any]
 
 
 @router.post("", status_code=201)
-async def post_budget(state: GatewayState, _: Admin, body: JsonBody) -> dict[str, Any]:
+async def post_budget(state: GatewayState, principal: Caller, request_id: RequestId, body: RawLimit) -> dict[str, Any]:
     """Set the budget of a subject and period, in the form of the configuration file. One that was set before is replaced."""
-    return await _put(state, body)
+    rule = await _put(state, body)
+    await state.access.note(principal, "budget.set", _KIND, rule["id"], rule, request_id)
+    return rule
 
 
 @router.put("/{budget_id}")
-async def put_budget(budget_id: str, state: GatewayState, _: Admin, body: JsonBody) -> dict[str, Any]:
+async def put_budget(
+    budget_id: str, state: GatewayState, principal: Caller, request_id: RequestId, body: RawLimit
+) -> dict[str, Any]:
     """Change a budget that was set before. 404 when there is none of that id."""
     budgeting = state.budgeting
     stored = next((budget for budget in await budgeting.table.all() if budget.id == budget_id), None)
@@ -79,58 +81,51 @@ async def put_budget(budget_id: str, state: GatewayState, _: Admin, body: JsonBo
     changed = _budget(state, body)
     if (changed.name, changed.period) != (stored.name, stored.period):
         await budgeting.table.remove(budget_id)
-    return await _put(state, body)
+    rule = await _put(state, body)
+    await state.access.note(principal, "budget.change", _KIND, budget_id, rule, request_id)
+    return rule
 
 
 @router.delete("/{budget_id}", status_code=204)
-async def delete_budget(budget_id: str, state: GatewayState, _: Admin) -> None:
+async def delete_budget(budget_id: str, state: GatewayState, principal: Caller, request_id: RequestId) -> None:
     """Take a budget out of force. 404 when none of that id was set at run time; those of the file are changed there."""
     if not await state.budgeting.table.remove(budget_id):
         raise _unknown(budget_id)
     await state.budgeting.read()
+    await state.access.note(principal, "budget.remove", _KIND, budget_id, {}, request_id)
 
 
 @router.post("/approve")
-async def approve(state: GatewayState, principal: Admin, body: JsonBody) -> dict[str, Any]:
+async def approve(state: GatewayState, principal: Caller, request_id: RequestId, body: Approval) -> dict[str, Any]:
     """Raise the limits of an account until its current period ends; requests that wait for it go on. 404 for an unknown account."""
     budgeting = state.budgeting
-    asked = _read(Approval, body)
-    bound = budgeting.keeper.rules.bound(asked.scope, asked.period)
+    bound = budgeting.keeper.rules.bound(body.scope, body.period)
     if bound is None:
         raise RouterError(
-            f"no budget speaks of {asked.scope} {asked.period}; GET /v1/budgets lists them",
+            f"no budget speaks of {body.scope} {body.period}; GET /v1/budgets lists them",
             code="not_found",
             param="scope",
         )
     at = budgeting.keeper.now()
-    extra = Amount(0 if asked.usd is None else to_nanos(asked.usd), asked.tokens or 0)
+    extra = Amount(0 if body.usd is None else to_nanos(body.usd), body.tokens or 0)
     await budgeting.store.approve(bound.scope, bound.period, window(bound.period, at, bound.zone), extra)
     state.log.event(
-        "budget_approved", scope=bound.scope, period=bound.period, by=principal.name, usd=str(asked.usd or 0)
+        "budget_approved", scope=bound.scope, period=bound.period, by=principal.name, usd=str(body.usd or 0)
     )
+    more = {"period": bound.period, "usd": str(body.usd or 0), "tokens": body.tokens or 0}
+    await state.access.note(principal, "budget.approve", _KIND, bound.scope, more, request_id)
     (row,) = await of_bounds(budgeting.store, (bound,), at)
     return _shown(row, 0)
 
 
-async def _put(state: State, body: Mapping[str, object]) -> dict[str, Any]:
+async def _put(state: State, body: RawLimit) -> dict[str, Any]:
     budget = await state.budgeting.table.put(_budget(state, body))
     await state.budgeting.read()
     return _rule(budget)
 
 
-def _budget(state: State, body: Mapping[str, object]) -> Budget:
-    return budget_of(limit_of(_read(RawLimit, body), state.snapshot.config.spending.time_zone))
-
-
-def _read(form: type[Form], body: Mapping[str, object]) -> Form:
-    """The body in the form it must have. Raises `UnprocessableRequest` that names the member at fault."""
-    try:
-        return form.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise UnprocessableRequest(f"{place or 'body'}: {message}", param=place or None) from None
+def _budget(state: State, body: RawLimit) -> Budget:
+    return budget_of(limit_of(body, state.snapshot.config.spending.time_zone))
 
 
 def _unknown(budget_id: str) -> RouterError:
