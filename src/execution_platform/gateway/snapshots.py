@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
-from execution_platform.catalog.prices import PriceBook
+from execution_platform.catalog.prices import PriceBook, StoredPrices
 from execution_platform.config.files import Sources, check_sources, read_sources
 from execution_platform.config.known import known, local_candidates
 from execution_platform.config.problems import ConfigProblems
@@ -51,6 +50,8 @@ class SnapshotBuilder:
         self._stash = Stash()
         self._latencies = Latencies()
         self.board = Board()
+        self.stored_prices = StoredPrices()
+        """The prices that were set at run time."""
         self._configured: frozenset[str] = frozenset()
         self._found: dict[str, ProviderConfig] = {}
 
@@ -118,11 +119,11 @@ class SnapshotBuilder:
         secrets = self.fleet.secrets_of(config, fresh=fresh)
         if self.settings.master_key is not None:
             secrets.append(self.settings.master_key.reveal())
-        prices = PriceBook(config)
+        prices = PriceBook(config, self.stored_prices)
 
-        def price(target: Target) -> Decimal | None:
-            known = prices.price(target.provider, target.model)
-            return None if known is None else known.rates.input + known.rates.output
+        def price(target: Target) -> int | None:
+            known = prices.quote(target.provider, target.model)
+            return None if known is None else known.price.rates.input + known.price.rates.output
 
         routing = RoutingTable(config, live, latency=self._latencies, price=price)
         errors = [problem for problem in routing.problems if problem.gravity == "error"]

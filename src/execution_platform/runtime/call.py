@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from execution_platform.catalog.prices import Quote
 from execution_platform.dialects.base import Dialect, Metered, Peek
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.identity.principal import Principal
@@ -53,6 +54,8 @@ class Outcome:
     error: ExecutionPlatformError | None = None
     first_content: float | None = None
     """`time.perf_counter()` at the first real content."""
+    quote: Quote | None = None
+    """The price of who answers, at the moment it was asked."""
     cost: Cost | None = None
     told: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -89,6 +92,7 @@ class Outcome:
         self.target = attempt.target
         self.passthrough = attempt.passthrough
         self.simulated = attempt.simulated
+        self.quote = attempt.quote
         self.metered = attempt.metered
         self.losses = attempt.losses
         self.told = attempt.told
