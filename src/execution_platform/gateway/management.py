@@ -45,6 +45,22 @@ from execution_platform.gateway.routes import Routes
 from execution_platform.gateway.state import State
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+MODULES = (
+    audit,
+    budgets,
+    capabilities,
+    configuration,
+    costs,
+    explain,
+    health,
+    keys,
+    models,
+    personas,
+    requests,
+    tenants,
+    tools,
+)
+"""The routers of the management API."""
 _STATUS_KINDS = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_FOUND}
 
 
@@ -59,17 +75,13 @@ def management_api(state: State, routes: Routes) -> App:
         openapi_url=None,
     )
     api.state.gateway = state
-    modules = (
-        *(audit, budgets, capabilities, configuration, costs, explain, health, keys),
-        *(models, personas, requests, tenants, tools),
-    )
-    for module in modules:
+    for module in MODULES:
         api.include_router(module.router, dependencies=[Depends(admit)])
     _handle_errors(api)
     api.add_api_route("/docs", _docs(api), dependencies=[Depends(admit)], include_in_schema=False)
     api.add_api_route("/openapi.json", _openapi(api), dependencies=[Depends(admit)], include_in_schema=False)
     own = [route for route in api.routes if isinstance(route, APIRoute)]
-    included = [route for module in modules for route in module.router.routes]
+    included = [route for module in MODULES for route in module.router.routes]
     check_rows([*own, *included], (f"POST {spec.path}" for spec in routes.specs()))
     api.openapi = with_llm_paths(api, routes)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return Edge(api, state)
