@@ -80,9 +80,13 @@ def _configuration(snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
 
 
 def _prices(snapshot: Snapshot) -> Iterator[Finding]:
-    for each in snapshot.prices.unpriced():
-        message = f"{each.provider}/{each.model} has no price; calls are refused with price_unknown"
-        yield Finding("prices", "warn", message, each.remedy[:1].upper() + each.remedy[1:] + ".")
+    """Prices of the configuration and the lists; those set at run time are not read, for that needs the database."""
+    unpriced = snapshot.prices.unpriced()
+    for one in unpriced:
+        message = f"{one.provider}/{one.model} has no price, so it is refused (price_unknown)"
+        yield Finding("prices", "warn", message, one.remedy)
+    if not unpriced:
+        yield Finding("prices", "ok", "every configured model has a price")
 
 
 def _personas(snapshot: Snapshot) -> Iterator[Finding]:
