@@ -42,8 +42,8 @@ def _calls() -> Iterator[Row]:
         "`retry.base_seconds`, `retry.max_seconds`",
     )
     yield (
-        "repetitions at a deployment, of its requests; always allowed",
-        f"{budget._SHARE:.0%}; {budget._FLOOR} in {budget._SECONDS:g} s",
+        "repetitions of one tenant at one upstream, of its requests of the last 10 s; at least",
+        f"{budget._SHARE:.0%}; {budget._FLOOR} a second",
         "",
     )
     yield "longest wait a provider can ask for", f"{cooldown.LONGEST / 60:g} min", ""

@@ -36,11 +36,12 @@ def ask(
     Raises `ProviderError` when it does not answer, and the refusal when it refuses.
     """
     from execution_platform import _json
+    from execution_platform.exceptions import ErrorKind, ProviderError
     from execution_platform.transport.http import HttpCall, HttpTransport
     from execution_platform.transport.timeouts import Timeouts
 
-    root = (url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    key = next((settings.environ[name] for name in _KEYS if settings.environ.get(name)), None)
+    root = _root(url or f"http://{settings.host}:{settings.port}")
+    key = key_of(settings)
     sent_headers = {"accept": "application/json", **headers}
     if key is not None:
         sent_headers["x-api-key"] = key
@@ -60,11 +61,33 @@ def ask(
         finally:
             await transport.aclose()
 
-    status, answered = asyncio.run(send())
-    answer = cast("Mapping[str, Any]", _json.loads(answered or b"{}"))
+    try:
+        status, answered = asyncio.run(send())
+        answer = cast("Mapping[str, Any]", _json.loads(answered or b"{}"))
+    except ProviderError as error:
+        told = f"cannot reach {root}: {error.message}; check the address and that the gateway runs (`ep serve`)"
+        raise ProviderError(told, kind=error.kind) from None
+    except _json.JsonError:
+        raise ProviderError(f"{root} is no gateway: its answer is no JSON", kind=ErrorKind.UNAVAILABLE) from None
     if status >= 300:
         raise _refusal(root, status, cast("Mapping[str, object]", answer.get("error") or {}))
     return answer
+
+
+def key_of(settings: "Settings") -> str | None:
+    """The key with which a gateway is asked: EP_API_KEY, else EP_MASTER_KEY, also from `.env`."""
+    return next((settings.environ[name] for name in _KEYS if settings.environ.get(name)), None)
+
+
+def _root(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    from execution_platform.exceptions import ConfigError
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"--url: expected http://host:port or https://host, got {url!r}")
+    return url.rstrip("/").removesuffix("/v1")
 
 
 def _refusal(root: str, status: int, error: Mapping[str, object]) -> "ExecutionPlatformError":
@@ -78,6 +101,8 @@ def _refusal(root: str, status: int, error: Mapping[str, object]) -> "ExecutionP
     )
 
     told = f"the gateway at {root} refuses: {error.get('message') or status}"
+    if status == 401:
+        told += "; set EP_API_KEY or EP_MASTER_KEY to one of its keys"
     if status >= 500:
         return ProviderError(told, kind=ErrorKind.UNAVAILABLE)
     return {401: AuthenticationError, 403: PermissionDenied, 404: RouterError}.get(status, ConfigError)(told)
