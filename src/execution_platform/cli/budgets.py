@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from execution_platform.cli.outcome import told
-from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
+from execution_platform.cli.output import ConfigFile, Json, dollars, print_json, print_table
 from execution_platform.cli.snapshot import read_settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def budgets(context: typer.Context, config: ConfigFile = None, *, as_json: Json 
         rows = asyncio.run(_statement(read_settings(config)))
         if as_json:
             print_json({"budgets": [{name: _plain(value) for name, value in asdict(row).items()} for row in rows]})
+            return
+        if not rows:
+            typer.echo("no budgets; `ep budgets set --help` tells how to set one")
             return
         print_table(
             "",
@@ -159,10 +162,10 @@ def _cells(row: "Row") -> tuple[str, ...]:
     return (
         row.scope,
         row.period,
-        f"${row.spent_usd:.4f}",
-        "" if row.limit_usd is None else f"${row.limit_usd:.2f}",
+        dollars(row.spent_usd),
+        "" if row.limit_usd is None else dollars(row.limit_usd),
         _bar(row),
-        "" if row.forecast_usd is None else f"${row.forecast_usd:.2f}",
+        "" if row.forecast_usd is None else dollars(row.forecast_usd),
         str(row.spent_tokens),
         "" if row.limit_tokens is None else str(row.limit_tokens),
         "" if row.period_end is None else f"{row.period_end:%Y-%m-%d %H:%M}Z",

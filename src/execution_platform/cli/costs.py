@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from execution_platform.cli.outcome import told
-from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
+from execution_platform.cli.output import ConfigFile, Json, dollars, print_json, print_table
 from execution_platform.cli.snapshot import read_settings
 
 if TYPE_CHECKING:
@@ -105,11 +105,6 @@ def _show(found: dict[str, Any], by: str) -> None:
     print_table("", (by, "cost", "requests", "input tokens", "output tokens", f"last {_DAYS} days"), rows)
     if whole["unpriced_attempts"]:
         typer.echo(f"{whole['unpriced_attempts']} tries have no price: set one under providers.<name>.prices")
-
-
-def dollars(amount: float) -> str:
-    """Money for people: cents, and more places where cents would hide it."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.6f}"
 
 
 def sparkline(values: list[float]) -> str:

@@ -90,15 +90,16 @@ def _prices(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _personas(snapshot: Snapshot) -> Iterator[Finding]:
-    """How many personas somebody would answer now."""
-    silent = [name for name in snapshot.config.personas if not _answered(snapshot, name)]
-    count = len(snapshot.config.personas)
+    """Whether somebody would answer each persona of the file now; without any, each built-in one."""
+    personas = snapshot.config.personas
+    names = [name for name, persona in personas.items() if persona.origin == "file"] or list(personas)
+    silent = [name for name in names if not _answered(snapshot, name)]
     if not silent:
-        yield Finding("personas", "ok", f"all {count} can be answered")
+        yield Finding("personas", "ok", f"all {len(names)} can be answered")
     else:
         shown = ", ".join(silent[:3]) + (", …" if len(silent) > len(silent[:3]) else "")
         remedy = f"`ep explain {silent[0]}` tells why; set a provider's key, or add one that answers to `prefer`."
-        yield Finding("personas", "warn", f"nobody can answer {len(silent)} of {count}: {shown}", remedy)
+        yield Finding("personas", "warn", f"nobody can answer {len(silent)} of {len(names)}: {shown}", remedy)
 
 
 def _answered(snapshot: Snapshot, name: str) -> bool:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -51,3 +53,8 @@ def plain(text: str) -> str:
 def yes(value: object) -> str:
     """A flag as a word."""
     return "yes" if value else "no"
+
+
+def dollars(amount: "Decimal | float") -> str:
+    """Money for people: cents, and more places where cents would hide it."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.6f}"
