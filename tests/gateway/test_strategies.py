@@ -136,6 +136,26 @@ def arms(upstream: FakeUpstream, share: int = 50) -> dict[str, Any]:
     return logical(upstream, "weighted", control, canary)
 
 
+def test_a_request_beyond_its_callers_limit_counts_for_no_arm(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            config = arms(upstream)
+            config["rate_limits"] = {"personas": {"dev": {"requests": 1}}}
+            async with serving(tmp_path, config) as gateway:
+                statuses = [
+                    (await gateway.post(*chat_body("openai_chat", "hi", "persona/dev"))).status for _ in range(3)
+                ]
+                assert statuses == [200, 429, 429]
+                counted = {
+                    labels: count
+                    for labels, count in (await metrics(gateway)).items()
+                    if labels.startswith("ep_arm_requests_total")
+                }
+                assert sum(counted.values()) == 1
+
+    asyncio.run(run())
+
+
 def test_the_arm_of_a_request_is_told_everywhere(tmp_path: Path) -> None:
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, arms(upstream)) as gateway:

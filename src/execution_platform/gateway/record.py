@@ -1,5 +1,6 @@
 """The access log line and the counters of one request."""
 
+from execution_platform.exceptions import ErrorKind
 from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.routes import EndpointSpec
@@ -8,6 +9,7 @@ from execution_platform.observability.metrics import Metrics, Route
 from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 
+_CALLERS_OWN = frozenset({ErrorKind.BUDGET, ErrorKind.RATE_LIMIT})
 _OTHER = "other"
 
 
@@ -134,6 +136,8 @@ def _count_tries(metrics: Metrics, run: Run) -> None:
 
 def _observe_arm(metrics: Metrics, call: Call, seconds: float, *, failed: bool) -> None:
     outcome = call.outcome
+    if not outcome.attempts and outcome.error is not None and outcome.error.kind in _CALLERS_OWN:
+        return  # no arm was asked: what its caller may not spend tells nothing about it
     target = outcome.target or (call.route.targets[0] if call.route is not None else None)
     if target is None:
         return
