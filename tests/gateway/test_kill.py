@@ -34,9 +34,14 @@ async def events_of(url: str, count: int, *, within: float = 60.0) -> list[Any]:
 
 async def ask(gateway: Child, request_id: str, model: str) -> None:
     """One stream, read until it ends or breaks."""
+    await ask_at(gateway.http, gateway.url, request_id, model)
+
+
+async def ask_at(http: aiohttp.ClientSession, url: str, request_id: str, model: str) -> None:
+    """The same at an address."""
     path, body = chat_body("openai_chat", f"hello {request_id}", model, stream=True)
     try:
-        async with gateway.http.post(gateway.url + path, json=body, headers={"x-request-id": request_id}) as response:
+        async with http.post(url + path, json=body, headers={"x-request-id": request_id}) as response:
             await response.read()
     except aiohttp.ClientError:
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from execution_platform._failpoint import ARMED, hit
 from execution_platform.config.values import Durability
 from execution_platform.ledger.interfaces import Checkpoint, Dispatch, Settled, Settlement, StorageUnavailable
 from execution_platform.ledger.journal import CAP_BYTES, Journal, JournalFull
@@ -70,6 +71,8 @@ class JournalLedger:
             raise StorageUnavailable(
                 "the ledger cannot be written: its disk is full, or the database was away for too long", retry_after=5
             ) from None
+        if ARMED:
+            hit("ledger.after_dispatch")
         self.open[dispatch.id] = dispatch
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
@@ -89,7 +92,11 @@ class JournalLedger:
         dispatch = self.open.get(settlement.id)
         if dispatch is None:
             return
+        if ARMED:
+            hit("ledger.before_settlement")
         self.journal.append_always(self._encode(settlement))
+        if ARMED:
+            hit("ledger.after_settlement")
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
         del self.open[settlement.id]

@@ -21,6 +21,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from execution_platform._failpoint import ARMED, hit
 from execution_platform.ledger.frames import HEADER, frame
 
 SEGMENT_BYTES = 8 * 1024 * 1024
@@ -125,6 +126,8 @@ class Journal:
         if self.size + len(framed) > self._segment_bytes and not self.full:
             self._rotate()
         try:
+            if ARMED:
+                hit("ledger.write")
             written = os.pwrite(self._fd, framed, self.size)
         except OSError:
             return False

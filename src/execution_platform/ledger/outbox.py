@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from execution_platform._failpoint import ARMED, hit
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.ledger.interfaces import CostEvent
 from execution_platform.ledger.journal import Journal
@@ -123,6 +124,8 @@ class Outbox:
     def _tidy(self) -> None:
         """Everything read is stored: note the place, and delete the segments before it."""
         reader = self._reader
+        if ARMED:
+            hit("ledger.before_place")
         reader.keep_place()
         for number in [number for number in self._journal.finished if number < reader.number]:
             self._journal.delete(number)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.ledger.inserting import insert_new
 from execution_platform.ledger.interfaces import CostEvent, Projection
 from execution_platform.ledger.rollups import Rollups
@@ -42,11 +43,17 @@ class EventStore:
         for event in events:
             unique.setdefault(event.id, event)
         async with self.storage.write() as connection:
+            if ARMED:
+                await reach("ledger.before_insert")
             stored = await insert_new(connection, [row(event) for event in unique.values()])
             new = [event for event in unique.values() if event.id in stored]
+            if ARMED:
+                await reach("ledger.after_insert")
             if new:
                 for projection in self._projections:
                     await projection.project(connection, new)
+            if ARMED:
+                await reach("ledger.before_commit")
         return len(new)
 
     async def find(self, event_id: str) -> "RowMapping":

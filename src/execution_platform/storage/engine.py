@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.exceptions import ConfigError, ErrorKind, ExecutionPlatformError
 from execution_platform.storage.address import Address
 
@@ -85,6 +86,8 @@ class Storage:
             async with engine.begin() as connection:
                 await self._wall(connection, tenant)
                 yield connection
+            if ARMED:
+                await reach("storage.after_commit")
         except _failures() as error:
             if _is_ours(error):
                 raise
