@@ -68,13 +68,14 @@ class KeyDirectory:
         self._absent: dict[str, float] = {}
         self._asking: dict[str, asyncio.Task[KeyRecord | None]] = {}
         self._revision: int | None = None
+        self._guess: bool | None = None
         self._asked_at = clock()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def issued(self) -> bool | None:
-        """Whether any key was ever issued; None while the database has not said."""
-        return None if self._revision is None else self._revision > 0
+        """Whether any key was ever issued; None while nobody has said."""
+        return self._guess if self._revision is None else self._revision > 0
 
     def start(self) -> None:
         """Begin to follow changes."""
@@ -156,12 +157,18 @@ class KeyDirectory:
         self._absent.pop(record.id, None)
 
     async def learn(self) -> None:
-        """Find out whether any key was ever issued. Raises `AuthBackendUnavailable`."""
-        if self._revision is None:
+        """Find out whether any key was ever issued. Raises `AuthBackendUnavailable`.
+
+        Where the database is away and no pepper is at hand no issued key could be checked, so none is assumed until the
+        database is back: a gateway for one developer starts without it.
+        """
+        if self.issued is None:
             try:
                 await self.refresh()
             except DatabaseUnavailable as error:
-                raise AuthBackendUnavailable from error
+                if self._pepper.read() is not None:
+                    raise AuthBackendUnavailable from error
+                self._guess = False
 
     async def refresh(self) -> None:
         """Take over what has changed. Raises `DatabaseUnavailable`."""
