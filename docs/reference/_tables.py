@@ -21,11 +21,10 @@ from execution_platform.config.resolve import resolve
 from execution_platform.config.schema import RawConfig, config_schema
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ERROR_TABLE, ExecutionPlatformError
-from execution_platform.gateway.endpoints import capabilities as capabilities_page
-from execution_platform.gateway.endpoints import budgets, configuration, costs, explain, health, models, requests
-from execution_platform.gateway.endpoints import personas as personas_page
-from execution_platform.gateway.policy import policy_of
+from execution_platform.gateway.management import MODULES
+from execution_platform.gateway.matrix import access_of
 from execution_platform.gateway.routes import Routes
+from execution_platform.identity.principal import ROLES
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
 from execution_platform.spi.profile import CAPABILITIES
@@ -351,12 +350,14 @@ def llm_paths() -> str:
 def management_paths() -> str:
     """Every other path, with who may use it."""
     rows = []
-    for module in (health, models, capabilities_page, personas_page, explain, configuration, budgets, costs, requests):
+    for module in MODULES:
         for route in module.router.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
                 method = sorted(route.methods)[0]
                 summary = (inspect.getdoc(route.endpoint) or "").splitlines()[0]
-                rows.append((f"`{method} {route.path}`", policy_of(route).value, summary))
+                access = access_of(method, route.path)
+                who = "anybody" if access.is_public else ", ".join(role for role in ROLES if role in access.roles)
+                rows.append((f"`{method} {route.path}`", who, summary))
     return table(("path", "who", ""), rows)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
-from execution_platform.catalog.prices import list_price
+from execution_platform.catalog.listed import list_price
 from execution_platform.catalog.profiles import (
     Catalogue,
     Family,

@@ -126,7 +126,7 @@ providers:
     )
     assert mine.profiles["gpt-*"]["url_media"] == frozenset({"image"})
     assert mine.profiles["gpt-*"]["effort_levels"] == ("low",)
-    assert mine.prices["gpt-4o"].input == Decimal("1.1")
+    assert mine.prices["gpt-4o"].rates.input == Decimal("1.1")
     assert mine.models == ("gpt-4o", "gpt-4o-mini")
 
 

@@ -51,8 +51,7 @@ def test_what_is_stored_is_what_the_upstream_metered(client: str, target: str, s
                 1,
             )
             assert f"{row['provider']}/{row['model']}" == MODELS[target]
-            priced = gateway.gateway.state.snapshot.prices.price(row["provider"], row["model"])
-            assert priced is not None
+            assert row["price_version"].startswith("genai-prices/")
             assert row["cost_nanos"] > 0
             assert usd(rows) == row["cost_usd"] or abs(float(usd(rows)) - float(row["cost_usd"])) < 1e-9
 

@@ -11,8 +11,9 @@ import pytest
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Peek
 from execution_platform.gateway.streaming import StreamOut
+from execution_platform.identity.principal import Principal
 from execution_platform.runtime.answer import Answer
-from execution_platform.runtime.call import Call, Principal
+from execution_platform.runtime.call import Call
 from execution_platform.testing import FakeUpstream
 from gateway.watching import Log, metrics, total
 from serving import MODELS, Served, chat_body, serving, three_vendors

@@ -25,6 +25,7 @@ def provider(url: str, **settings: Any) -> dict[str, Any]:
         "base_url": f"{url}/v1",
         "models": ["m", "other"],
         "retry": {"base_seconds": 0.001},
+        "free": True,
         **settings,
     }
 

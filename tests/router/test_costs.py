@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from execution_platform.catalog.prices import list_price
+from execution_platform.catalog.listed import list_price
 from execution_platform.exceptions import ConfigError, InvalidRequest, RouterError
 from execution_platform.router.costs import PRICING, compute_cost
 from execution_platform.spi import Usage
@@ -15,7 +15,7 @@ def test_a_usage_costs_what_the_catalogue_says() -> None:
     price = list_price("openai", "gpt-4o", datetime.now(UTC))
     assert price is not None
     usage = Usage(1_000_000, 1_000_000)
-    expected = float(price.rates.input + price.rates.output)
+    expected = (price.rates.input + price.rates.output) / 1e9
     assert compute_cost(usage, "openai", "gpt-4o") == compute_cost(usage, "openai/gpt-4o") == expected
     assert expected > 0
 
@@ -52,7 +52,7 @@ def test_prices_are_per_token() -> None:
     price = list_price("anthropic", "claude-sonnet-4-5", datetime.now(UTC))
     assert price is not None
     per_token = PRICING["anthropic/claude-sonnet-4-5"]
-    assert Decimal(str(per_token["input_tokens"])) * 1_000_000 == price.rates.input
+    assert Decimal(str(per_token["input_tokens"])) * 10**15 == price.rates.input
     assert {"openai", "anthropic", "gemini", "mock"} <= set(PRICING)
     assert "openai/gpt-nonsense" not in PRICING
     assert "openai_compatible" not in PRICING

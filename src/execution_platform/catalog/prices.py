@@ -1,283 +1,321 @@
-"""What tokens cost: list prices by date from genai-prices, the configuration's own above them.
+"""What a model costs, by order of authority: prices set at run time, the configuration's, the vendors' list prices.
 
 Theory of operation
 -------------------
-A `Price` is a handful of Decimals per million tokens, taken once out of the price table and kept by
-provider and model, so that pricing an answer is a look-up and a few multiplications. A model whose price
-depends on the date or the hour is looked up again every five minutes. Usage is inclusive (cached tokens are
-inside `input_tokens`), so cached and audio tokens are taken out before the plain rate applies. A long
-prompt moves all its tokens to the higher tier, as the vendors do. The table itself is a megabyte of
-Python and is imported when the first price is asked for.
+A `Quote` is the price of one model at one moment, under all the terms an answer may turn out to have been made. It is taken
+when a request leaves and prices whatever comes of it, so that a price that changes meanwhile does not price the past. Quotes
+are kept by provider and model for as long as they hold: finding one is a look-up and two comparisons. What depends on the date
+or the hour is looked up again every five minutes, on the minutes that prices change at; prices set at run time at the next day
+that one of them begins.
+
+Prices set at run time are the same for all snapshots of a process: `StoredPrices` holds them, and is exchanged as a whole when
+the database has others. The next request drops every quote kept before.
 """
 
-import tomllib
-from collections.abc import Mapping
+import time
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Literal, NamedTuple, Protocol
 
-from execution_platform.config.values import PriceOverride, ProviderConfig, Resolved
+from execution_platform.catalog.listed import PLAIN, Listed, Terms, find, nanos, reports_cost
+from execution_platform.catalog.rates import FREE, Price, Rates
+from execution_platform.config.pricing import PriceOverride, RateOverride
+from execution_platform.config.values import ProviderConfig, Resolved
 from execution_platform.spi.usage import Cost, Usage
 
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice
+Source = Literal["table", "file", "free", "list"]
+"""`table` set at run time; `file` the configuration; `free` by the provider or its kind; `list` the vendor's list price."""
 
-MILLION = Decimal(1_000_000)
-THOUSAND = Decimal(1000)
-ZERO = Decimal(0)
+ANY = "*"
+"""In an own price: every model of the provider."""
+_SECOND = 1_000_000_000
 _SLOT_SECONDS = 300
 _KEPT = 4096
-"""Prices kept; names come from callers, so their number must have an end."""
+"""Quotes kept; names come from callers, so their number must have an end."""
+_TERMS_KEPT = 64
+_NEVER = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """US dollars per million tokens. None: no rate of its own, so the plain one applies."""
+class Variants(Protocol):
+    """The price under other terms than the plain ones."""
 
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal | None = None
-    cache_write: Decimal | None = None
-    cache_write_1h: Decimal | None = None
-    input_audio: Decimal | None = None
-    output_audio: Decimal | None = None
-    reasoning: Decimal | None = None
+    def __call__(self, terms: Terms) -> Price | None:
+        """None where the plain one applies."""
+        ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """The price of one model at one provider and time.
-
-    `tiers` are rates for prompts of more than so many tokens, the longest first.
-    """
-
-    rates: Rates
-    tiers: tuple[tuple[int, Rates], ...] = ()
-    web_search: Decimal | None = None
-    """Per thousand."""
-    free: bool = False
-    varies: bool = False
-    """Depends on the date or the hour."""
-
-    def at(self, input_tokens: int) -> Rates:
-        """The rates for a prompt of that length."""
-        for start, rates in self.tiers:
-            if input_tokens > start:
-                return rates
-        return self.rates
-
-    def cost(self, usage: Usage) -> Decimal:
-        """US dollars for `usage`, exactly."""
-        if self.free:
-            return ZERO
-        rates = self.at(usage.prompt_tokens)
-        total = (_input(usage, rates) + _output(usage, rates)) / MILLION
-        searches = usage.units.get("web_search")
-        if searches and self.web_search is not None:
-            total += self.web_search * searches / THOUSAND
-        return total
+def _no_variants(terms: Terms) -> Price | None:
+    del terms
+    return None
 
 
-def _input(usage: Usage, rates: Rates) -> Decimal:
-    plain = usage.prompt_tokens
-    total = ZERO
-    if usage.cache_read_tokens and rates.cache_read is not None:
-        plain -= usage.cache_read_tokens
-        total += rates.cache_read * usage.cache_read_tokens
-    if usage.cache_write_tokens and rates.cache_write is not None:
-        long_lived = usage.cache_write_by_ttl.get("1h", 0) if rates.cache_write_1h is not None else 0
-        plain -= usage.cache_write_tokens
-        total += (
-            rates.cache_write * (usage.cache_write_tokens - long_lived) + (rates.cache_write_1h or ZERO) * long_lived
-        )
-    if usage.input_audio_tokens and rates.input_audio is not None:
-        plain -= usage.input_audio_tokens
-        total += rates.input_audio * usage.input_audio_tokens
-    return total + rates.input * max(plain, 0)
+class Quote:
+    """The price of a model at a moment."""
+
+    __slots__ = ("_kept", "_variants", "_words", "price", "reported", "source", "version")
+
+    def __init__(
+        self,
+        price: Price,
+        source: Source,
+        version: str,
+        *,
+        words: frozenset[str] = frozenset(),
+        variants: Variants = _no_variants,
+        reported: bool = False,
+    ) -> None:
+        """`words` are the terms that change the price; `reported` lets the provider's own statement of a cost count."""
+        self.price = price
+        """Under plain terms."""
+        self.source: Source = source
+        self.version = version
+        """Where the price is from, and since when it is that."""
+        self.reported = reported
+        self._words = words
+        self._variants = variants
+        self._kept: dict[tuple[str | None, str | None, str | None], Price] = {}
+
+    def under(self, tier: str | None = None, speed: str | None = None, region: str | None = None) -> Price:
+        """The price under the terms an answer tells. Terms without a price of their own have the plain one."""
+        words = self._words
+        if tier not in words and speed not in words and region not in words:
+            return self.price
+        key = (tier, speed, region)
+        found = self._kept.get(key)
+        if found is None:
+            terms = Terms(*(word if word in words else None for word in key))
+            found = self._variants(terms) or self.price
+            if len(self._kept) < _TERMS_KEPT:
+                self._kept[key] = found
+        return found
+
+    def all(self) -> Sequence[Price]:
+        """Every price this may come to, the plain one first."""
+        kinds = ("tier", "speed", "region")
+        found = [self.under(**{kind: word}) for word in sorted(self._words) for kind in kinds]
+        return (self.price, *(price for price in found if price is not self.price))
+
+    def cost(self, usage: Usage) -> Cost:
+        """What `usage` costs, and how sure that is.
+
+        A provider's own statement counts before the list price, and after a price that the operator set; but zero only for
+        what is free.
+        """
+        price = self.price if not self._words else self.under(usage.tier, usage.speed, usage.region)
+        cost = price.nanos(usage)
+        if self.reported and usage.cost_usd is not None and (usage.cost_usd > 0 or cost == 0):
+            return Cost(nanos(Decimal(repr(usage.cost_usd))), "provider_reported")
+        return Cost(cost, "estimated" if usage.estimated else "metered")
 
 
-def _output(usage: Usage, rates: Rates) -> Decimal:
-    plain = usage.completion_tokens
-    total = ZERO
-    if usage.output_audio_tokens and rates.output_audio is not None:
-        plain -= usage.output_audio_tokens
-        total += rates.output_audio * usage.output_audio_tokens
-    if usage.reasoning_tokens and rates.reasoning is not None:
-        plain -= usage.reasoning_tokens
-        total += rates.reasoning * usage.reasoning_tokens
-    return total + rates.output * max(plain, 0)
+class Dated(NamedTuple):
+    """A price that was set at run time, from a day on (UTC)."""
+
+    start: date
+    price: PriceOverride
+    version: str
 
 
-FREE = Price(rates=Rates(input=ZERO, output=ZERO), free=True)
+class StoredPrices:
+    """The prices that were set at run time, by provider and model, the earliest first. Exchanged as a whole."""
+
+    def __init__(self) -> None:
+        self.current: Mapping[tuple[str, str], Sequence[Dated]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class _Kept(NamedTuple):
+    quote: Quote | None
+    since: int
+    until: int
+
+
+class _Own(NamedTuple):
     """What the book must know of a provider."""
 
     kind: str
-    free: bool = False
-    overrides: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    base_url: str | None
+    free: bool
+    prices: Mapping[str, Quote]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """A configured model whose price nobody knows."""
+
+    provider: str
+    model: str
+
+    @property
+    def remedy(self) -> str:
+        """What an operator can do."""
+        return remedy(self.provider, self.model)
+
+
+def remedy(provider: str, model: str) -> str:
+    """What gives a model a price."""
+    return (
+        f"set its price with `ep prices set {provider}/{model}` (PUT /v1/prices/{provider}/{model}) or under "
+        f"providers.{provider}.prices, or mark it free: true"
+    )
+
+
+@dataclass(slots=True)
+class _Table:
+    """What a price book keeps, for one state of the stored prices."""
+
+    rows: Mapping[tuple[str, str], Sequence[Dated]]
+    kept: dict[tuple[str, str], _Kept] = field(default_factory=dict[tuple[str, str], _Kept])
 
 
 class PriceBook:
     """The prices of one snapshot."""
 
-    def __init__(self, config: Resolved) -> None:
-        self._providers = {name: _priced(provider) for name, provider in config.providers.items()}
-        self._kept: dict[tuple[str, str, str | None, str | None, int], Price] = {}
-        self._steady: dict[tuple[str, str, str | None, str | None], Price | None] = {}
+    def __init__(self, config: Resolved, stored: StoredPrices | None = None) -> None:
+        self._config = config
+        self._providers = {name: _own(provider) for name, provider in config.providers.items()}
+        self._stored = stored if stored is not None else StoredPrices()
+        self._table = _Table(self._stored.current)
 
-    def price(
-        self,
-        provider: str,
-        model: str,
-        at: datetime | None = None,
-        *,
-        tier: str | None = None,
-        speed: str | None = None,
-    ) -> Price | None:
-        """The price of `model` at the configured provider; None when none is known. `at` is now unless given.
+    def quote(self, provider: str, model: str, at: int | None = None) -> Quote | None:
+        """The price of `model` at the configured provider; None when none is known.
 
-        `tier` and `speed` are what the provider answered with; those without a price of their own have the plain one.
+        `at` is now, in nanoseconds since 1970 UTC, where the caller has read the clock already.
         """
-        key = (provider, model, tier, speed)
-        if key in self._steady:
-            return self._steady[key]
-        moment = at or datetime.now(UTC)
-        slotted = (*key, int(moment.timestamp()) // _SLOT_SECONDS)
-        price = self._kept.get(slotted)
-        if price is not None:
-            return price
-        price = self._look_up(provider, model, moment, _context(tier, speed))
-        if len(self._kept) + len(self._steady) >= _KEPT:
-            self._kept.clear()
-            self._steady.clear()
-        if price is not None and price.varies:
-            self._kept[slotted] = price
-        else:
-            self._steady[key] = price
-        return price
+        moment = time.time_ns() if at is None else at
+        table = self._table
+        if table.rows is not self._stored.current:
+            table = self._table = _Table(self._stored.current)
+        found = table.kept.get((provider, model))
+        if found is None or not found.since <= moment < found.until:
+            found = self._keep(table, provider, model, moment)
+        return found.quote
+
+    def quote_at(self, provider: str, model: str, at: datetime) -> Quote | None:
+        """The price at any other moment."""
+        return self._look_up(provider, model, at)[0]
 
     def cost(self, provider: str, model: str, usage: Usage, at: datetime | None = None) -> Cost | None:
         """What `usage` costs, and how sure that is; None when no price is known, never a silent zero."""
-        price = self.price(provider, model, at, tier=usage.tier, speed=usage.speed)
-        if price is None:
-            return None
-        return Cost(price.cost(usage), "estimated" if usage.estimated else "metered")
+        quote = self.quote(provider, model) if at is None else self.quote_at(provider, model, at)
+        return None if quote is None else quote.cost(usage)
 
-    def _look_up(self, provider: str, model: str, at: datetime, context: Mapping[str, str]) -> Price | None:
+    def known(self) -> list[tuple[str, str]]:
+        """Provider and model of everything that is configured or has a price of its own, in order."""
+        names = {(provider.name, model) for provider in self._config.providers.values() for model in _models(provider)}
+        own = {(provider, model) for provider, facts in self._providers.items() for model in facts.prices}
+        return sorted(names | own | self._stored.current.keys())
+
+    def unpriced(self) -> list[Unpriced]:
+        """The models of providers that can be called here whose price nobody knows."""
+        live = {name for name, provider in self._config.providers.items() if provider.origin != "builtin"}
+        return [
+            Unpriced(provider, model)
+            for provider, model in self.known()
+            if provider in live and self.quote(provider, model) is None
+        ]
+
+    def _keep(self, table: _Table, provider: str, model: str, moment: int) -> _Kept:
+        quote, until = self._look_up(provider, model, datetime.fromtimestamp(moment / _SECOND, UTC))
+        if len(table.kept) >= _KEPT:
+            table.kept.clear()
+        found = table.kept[provider, model] = _Kept(quote, moment, until)
+        return found
+
+    def _look_up(self, provider: str, model: str, at: datetime) -> tuple[Quote | None, int]:
+        """The quote, and until when it holds."""
         known = self._providers.get(provider)
         if known is None:
-            return None
-        override = known.overrides.get(model) or known.overrides.get("*")
-        if override is not None:
-            return override
-        return FREE if known.free else list_price(known.kind, model, at, context)
+            return None, _NEVER
+        change = _NEVER
+        for name in (model, ANY):
+            rows = self._stored.current.get((provider, name), ())
+            place = bisect_right(rows, at.astimezone(UTC).date(), key=_start)
+            if place < len(rows):
+                change = min(change, _midnight(rows[place].start))
+            if place:
+                return _own_quote(rows[place - 1].price, "table", rows[place - 1].version), change
+        for name in (model, ANY):
+            if name in known.prices:
+                return known.prices[name], change
+        if known.free:
+            return _FREE, change
+        listed = find(known.kind, model, known.base_url)
+        if listed is None:
+            return None, change
+        if listed.varies:
+            slot = int(at.timestamp()) // _SLOT_SECONDS + 1
+            change = min(change, slot * _SLOT_SECONDS * _SECOND)
+        return _list_quote(listed, at), change
 
 
-def _context(tier: str | None, speed: str | None) -> dict[str, str]:
-    """What the answer said of its processing, in the price table's words."""
-    context: dict[str, str] = {}
-    if tier == "batch":
-        context["processing"] = tier
-    elif tier:
-        context["service_tier"] = tier
-    if speed:
-        context["speed"] = speed
-    return context
+def _start(row: Dated) -> date:
+    return row.start
 
 
-def _priced(provider: ProviderConfig) -> Priced:
-    overrides = {model: _override(price) for model, price in provider.prices.items()}
-    return Priced(provider.kind, provider.free, overrides)
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * _SECOND
 
 
-def _override(price: PriceOverride) -> Price:
+def _models(provider: ProviderConfig) -> set[str]:
+    return {*provider.models, *([provider.default_model] if provider.default_model else [])}
+
+
+def _own(provider: ProviderConfig) -> _Own:
+    prices = {model: _own_quote(price, "file", "file") for model, price in provider.prices.items()}
+    return _Own(provider.kind, provider.base_url, provider.free, prices)
+
+
+_FREE = Quote(FREE, "free", "free")
+
+
+def _list_quote(listed: Listed, at: datetime) -> Quote | None:
+    price = listed.price(at)
+    if price is None:
+        return None
+    return Quote(
+        price,
+        "list",
+        listed.version(at),
+        words=listed.terms,
+        variants=partial(listed.price, at),
+        reported=reports_cost(listed.kind),
+    )
+
+
+def _own_quote(given: PriceOverride, source: Source, version: str) -> Quote:
+    price = _own_price(given)
+
+    def variant(terms: Terms) -> Price | None:
+        names = [name for name in (terms.tier, terms.speed, terms.region) if name is not None]
+        found = given
+        for name in names:
+            found = found.with_rates(given.tiers[name])
+        return None if terms == PLAIN else _own_price(found)
+
+    return Quote(price, source, version, words=frozenset(given.tiers), variants=variant)
+
+
+def _own_price(given: PriceOverride) -> Price:
+    if given.free:
+        return FREE
+    plain = given.rates
+    tiers = [(above, _rates(plain.updated(rates))) for above, rates in given.long_prompts]
     return Price(
-        rates=Rates(
-            input=price.input,
-            output=price.output,
-            cache_read=price.cache_read,
-            cache_write=price.cache_write,
-            cache_write_1h=price.cache_write_1h,
-        )
+        rates=_rates(plain),
+        tiers=tuple(sorted(tiers, key=_above, reverse=True)),
+        units={name: nanos(usd) for name, usd in given.units.items()},
+        request=0 if given.request is None else nanos(given.request),
     )
 
 
-def list_price(kind: str, model: str, at: datetime, context: Mapping[str, str] | None = None) -> Price | None:
-    """The published price of a model; None when the price table does not have it.
-
-    `context` selects a variant by the price table's own words (`service_tier`, `speed`, `processing`).
-    """
-    found = find_model(kind, model)
-    if found is None:
-        return None
-    varies = isinstance(found.prices, list) or bool(
-        context and any(each.constraint for each in found.price_variants or ())
-    )
-    return _from_table(found.get_prices(at, dict(context or {})), varies=varies)
+def _above(tier: tuple[int, Rates]) -> int:
+    return tier[0]
 
 
-@cache
-def _tables() -> Mapping[str, Mapping[str, str]]:
-    path = files("execution_platform.catalog") / "data" / "prices.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def find_model(kind: str, model: str) -> "ModelInfo | None":
-    """The entry of the price table for a model of this kind of provider."""
-    from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
-
-    snapshot = get_snapshot()
-    tables = _tables()
-    for table in (tables["tables"].get(kind, kind), tables["also"].get(kind)):
-        provider = find_provider_by_id(snapshot.providers, table) if table else None
-        found = provider.find_model(model.lower(), all_providers=snapshot.providers) if provider else None
-        if found is not None:
-            return found
-    return None
-
-
-def _from_table(price: "ModelPrice", *, varies: bool) -> Price | None:
-    starts = {
-        tier.start for value in vars(price).values() if (tiers := getattr(value, "tiers", None)) for tier in tiers
-    }
-    plain = _rates(price, 0)
-    if plain is None:
-        return None
-    tiers = tuple(
-        (start, rates) for start in sorted(starts, reverse=True) if (rates := _rates(price, start + 1)) is not None
-    )
-    return Price(rates=plain, tiers=tiers, web_search=_rate(price, "web_searches_kcount", 0), varies=varies)
-
-
-def _rates(price: "ModelPrice", input_tokens: int) -> Rates | None:
-    """The rates for a prompt of that length; None for what is not priced by tokens. An unpriced direction has none."""
-    plain_input, plain_output = _rate(price, "input_mtok", input_tokens), _rate(price, "output_mtok", input_tokens)
-    if plain_input is None and plain_output is None:
-        return None
-    return Rates(
-        input=plain_input if plain_input is not None else ZERO,
-        output=plain_output if plain_output is not None else ZERO,
-        cache_read=_rate(price, "cache_read_mtok", input_tokens),
-        cache_write=_rate(price, "cache_write_mtok", input_tokens),
-        cache_write_1h=_rate(price, "cache_write_1h_mtok", input_tokens),
-        input_audio=_rate(price, "input_audio_mtok", input_tokens),
-        output_audio=_rate(price, "output_audio_mtok", input_tokens),
-        reasoning=_rate(price, "output_reasoning_mtok", input_tokens),
-    )
-
-
-def _rate(price: "ModelPrice", key: str, input_tokens: int) -> Decimal | None:
-    value = getattr(price, key, None)
-    if value is None or isinstance(value, Decimal):
-        return value
-    rate = value.base
-    for tier in value.tiers:
-        if input_tokens > tier.start:
-            rate = tier.price
-    return rate
+def _rates(given: RateOverride) -> Rates:
+    rates = {name: nanos(usd) for name, usd in given.given().items()}
+    return Rates(**{"input": 0, "output": 0, **rates})

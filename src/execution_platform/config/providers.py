@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from execution_platform.config.facts import RawProfile
 from execution_platform.config.known import EnvironmentNames, KindFacts, canonical_provider, known
+from execution_platform.config.pricing import price_override
 from execution_platform.config.problems import Problem, suggest
 from execution_platform.config.schema import RawBreaker, RawConfig, RawProvider, RawRetry, RawTimeouts
 from execution_platform.config.secret import SecretRef, environment_secret
@@ -13,7 +14,6 @@ from execution_platform.config.values import (
     CONCURRENCY,
     CircuitBreaker,
     Origin,
-    PriceOverride,
     Probe,
     ProviderConfig,
     Retry,
@@ -102,9 +102,7 @@ def _from_file(
         deployments=dict(provider.deployments),
         region=provider.region,
         profiles={pattern: profile_facts(profile) for pattern, profile in provider.profiles.items()},
-        prices={
-            model: PriceOverride(**price.model_dump(exclude_none=True)) for model, price in provider.prices.items()
-        },
+        prices={model: price_override(price) for model, price in provider.prices.items()},
         free=provider.free or facts.local,
         needs_key=facts.needs_key,
         options=dict(provider.options),

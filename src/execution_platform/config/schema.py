@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
+from execution_platform.config.pricing import RawPrice
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
-from execution_platform.config.units import Money, Seconds
+from execution_platform.config.units import Seconds
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
@@ -119,18 +120,6 @@ class RawProbe(Raw):
         description="Path below base_url that answers 2xx in health; the listing of models unless set.",
     )
     timeout_seconds: Seconds = Field(default=5, description="Seconds a look may take.")
-
-
-class RawPrice(Raw):
-    """Price of a model in US dollars per million tokens."""
-
-    input: Money = Field(description="Per million input tokens.")
-    output: Money = Field(description="Per million output tokens.")
-    cache_read: Money | None = Field(default=None, description="Per million input tokens read from the cache.")
-    cache_write: Money | None = Field(default=None, description="Per million input tokens written to the cache.")
-    cache_write_1h: Money | None = Field(
-        default=None, description="Per million input tokens written to the one-hour cache."
-    )
 
 
 class RawProvider(Raw):

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     master_key: Secret | None = Field(
         default=None, validation_alias=_names("EP_MASTER_KEY"), description="Gateway key with every right."
     )
+    key_pepper: Secret | None = Field(
+        default=None,
+        validation_alias=_names("EP_KEY_PEPPER"),
+        description="Secret under which issued keys are kept; derived from EP_MASTER_KEY, else made, unless set.",
+    )
     enable_tracing: bool = Field(
         default=False, validation_alias=_names("EP_ENABLE_TRACING"), description="Export traces."
     )

@@ -13,5 +13,12 @@ def _decimal(value: object) -> object:
     return value
 
 
-Money = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
+MOST_MONEY = 1_000_000_000
+"""US dollars; more than this does not fit the books' whole numbers of nano-dollars."""
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    Field(ge=0, le=MOST_MONEY),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MOST_MONEY}),
+]
 Seconds = Annotated[float, Field(gt=0)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from execution_platform.config.pricing import PriceOverride
 from execution_platform.config.secret import SecretRef
 from execution_platform.spi.loss import LossPolicy
 
@@ -58,17 +59,6 @@ class Probe:
     path: str | None = None
     """Below the base URL; None for the listing of models."""
     timeout_seconds: float = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceOverride:
-    """US dollars per million tokens."""
-
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal | None = None
-    cache_write: Decimal | None = None
-    cache_write_1h: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,10 @@ def split_frames(whole: bytes) -> list[bytes]:
 
 def read_frame(block: bytes) -> Frame | None:
     """One element of `split_frames` as a frame; None when it holds no data."""
+    if block.startswith(b"data: ") and b"\r" not in block:
+        data = block[6:].rstrip(b"\n")
+        if b"\n" not in data:
+            return Frame(None, data)
     plain = block.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return _frame(plain.rstrip(b"\n"))
 

@@ -1,8 +1,8 @@
 """Who calls: a gateway key from any of the headers that vendors' clients use.
 
-Keys are held as SHA-256 digests and looked up by digest, so no comparison depends on how much of a key
-is right. Without any configured key the gateway is open, and only on loopback: then the `Host` and
-`Origin` of a request must be local too, so that no web page can reach it through a browser.
+Keys of the configuration are held as SHA-256 digests and looked up by digest, so no comparison depends on how much of a key
+is right; issued keys are known to the directory. Without any key, configured or ever issued, the gateway is open, and only on
+loopback: then the `Host` and `Origin` of a request must be local too, so that no web page can reach it through a browser.
 """
 
 import hashlib
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from execution_platform.exceptions import AuthenticationError, PermissionDenied
-from execution_platform.runtime.call import Principal
+from execution_platform.identity.directory import KeyDirectory
+from execution_platform.identity.principal import Principal
 
 Headers = Mapping[bytes, bytes]
 _KEY_HEADERS = (b"x-api-key", b"x-goog-api-key", b"api-key")
@@ -36,21 +37,36 @@ class Authenticator:
 
     def __init__(self, keys: Mapping[bytes, Principal], *, origins: Iterable[str] = ()) -> None:
         self._digests = dict(keys)
-        self._open = None if keys else Principal("anonymous", admin=True)
+        self._open = None if keys else Principal("anonymous", role="admin")
         self._origins = frozenset(origins)
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is needed."""
+        """Whether the configuration has no key."""
         return self._open is not None
 
-    def authenticate(self, headers: Headers) -> Principal:
-        """The caller. Raises `AuthenticationError` with one text for every cause, or `PermissionDenied`."""
-        if self._open is not None:
+    def recognise(self, headers: Headers, directory: KeyDirectory) -> Principal | None:
+        """The caller, as far as memory tells; None when it does not. Raises `PermissionDenied`."""
+        if self._open is not None and directory.issued is False:
             self._check_local(headers)
             return self._open
         token = _token(headers)
-        principal = self._digests.get(hashlib.sha256(token).digest()) if token is not None else None
+        if token is None:
+            return None
+        return self._digests.get(hashlib.sha256(token).digest()) or directory.known(token)
+
+    async def authenticate(self, headers: Headers, directory: KeyDirectory) -> Principal:
+        """The caller whom `recognise` does not know.
+
+        Raises `AuthenticationError` with one text for every cause, `PermissionDenied`, or `AuthBackendUnavailable` when
+        nobody can say.
+        """
+        if self._open is not None and directory.issued is None:
+            await directory.learn()
+        principal = self.recognise(headers, directory)
+        if principal is None:
+            token = _token(headers)
+            principal = await directory.find(token) if token is not None else None
         if principal is None:
             raise AuthenticationError(_REFUSED)
         return principal

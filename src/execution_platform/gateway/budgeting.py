@@ -8,6 +8,7 @@ every second, and the log says so.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from execution_platform.config.secret import Secret, SecretRef
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _READ_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _SEND_SECONDS = 1.0
+_LAST_SECONDS = 5.0
 _MOST_TELLING = 100
 _MOST_REMEMBERED = 10_000
 
@@ -55,6 +57,7 @@ class Budgeting:
         self._stored: tuple[Budget, ...] = ()
         self._revision = -1
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
         self._channels: Mapping[str, AlertChannel] = {}
         self._exhausted: set[tuple[str, str, int]] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -90,10 +93,14 @@ class Budgeting:
 
     async def stop(self) -> None:
         """Give back what is free."""
+        # Not cancelled but asked to end: a connection that is just being made would be left open.
+        self._ending.set()
         running = [*self._tasks, *self._telling]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            _, late = await asyncio.wait(running, timeout=_LAST_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         self._tasks = []
         await self.keeper.stop()
         await self.sender.aclose()
@@ -108,7 +115,7 @@ class Budgeting:
 
     async def _read_again_and_again(self) -> None:
         told = False
-        while True:
+        while not self._ending.is_set():
             pause = _READ_SECONDS
             try:
                 await self.read()
@@ -118,7 +125,13 @@ class Budgeting:
                 if not told:
                     self._log.event("budgets_not_read", "error", reason=error.message)
                 told = True
-            await asyncio.sleep(pause)
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless the process ends."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     async def _recovered(self, worker: str) -> None:
         await self.store.close_worker(worker)
@@ -159,12 +172,12 @@ class Budgeting:
             self._log.event("alert_not_delivered", "warning" if outcome == "failed" else "error", channel=endpoint)
 
     async def _send_again_and_again(self) -> None:
-        while True:
-            await asyncio.sleep(_SEND_SECONDS)
-            if not self._channels:
+        while not self._ending.is_set():
+            await self._pause(_SEND_SECONDS)
+            if not self._channels or self._ending.is_set():
                 continue
             try:
                 await self.sender.deliver()
             except ExecutionPlatformError as error:
                 self._log.event("alerts_wait", "warning", reason=error.message)
-                await asyncio.sleep(_READ_SECONDS)
+                await self._pause(_READ_SECONDS)

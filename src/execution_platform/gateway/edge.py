@@ -18,7 +18,7 @@ from execution_platform.gateway.http import (
     send_body,
 )
 from execution_platform.gateway.listing import dialect_of
-from execution_platform.gateway.policy import PUBLIC_PATHS
+from execution_platform.gateway.policy import PRINCIPAL, PUBLIC_PATHS
 from execution_platform.gateway.state import State
 from execution_platform.observability import correlation
 from execution_platform.observability.logging import now
@@ -74,7 +74,7 @@ class Edge:
         admission.check(Priority.ADMIN)
         headers = read_headers(scope)
         if scope["path"] not in PUBLIC_PATHS:
-            self._state.identify(scope, headers)
+            scope[PRINCIPAL] = self._state.recognise(headers) or await self._state.identify(scope, headers)
         limits = self._state.snapshot.config.limits
         body = await read_body(scope, receive, headers, limits.body)
         if body:

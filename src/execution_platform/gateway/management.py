@@ -1,17 +1,17 @@
 """The management API: everything that is not an LLM path, on FastAPI, with `/docs` for both.
 
-Each router names its policy: `public` routes are the short list below, all others need a principal,
-and those that change something need an admin. A route without a policy is an error at start.
+Every route is held to its row in `roles.toml` before its handler runs; a route without one is an error at start.
 """
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from execution_platform import __version__
+from execution_platform import __version__, _json
 from execution_platform.exceptions import (
     ErrorKind,
     ExecutionPlatformError,
@@ -22,26 +22,45 @@ from execution_platform.exceptions import (
 from execution_platform.gateway.docs import PAGE_HEADERS, page
 from execution_platform.gateway.edge import Edge
 from execution_platform.gateway.endpoints import (
+    audit,
     budgets,
     capabilities,
     configuration,
     costs,
     explain,
     health,
+    keys,
     models,
     personas,
     requests,
+    tenants,
     tools,
 )
 from execution_platform.gateway.errors import InternalError, error_body, error_headers
 from execution_platform.gateway.http import Receive, Scope, Send
 from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.openapi import with_llm_paths
-from execution_platform.gateway.policy import policy_of
+from execution_platform.gateway.policy import admit, check_rows
 from execution_platform.gateway.routes import Routes
 from execution_platform.gateway.state import State
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+MODULES = (
+    audit,
+    budgets,
+    capabilities,
+    configuration,
+    costs,
+    explain,
+    health,
+    keys,
+    models,
+    personas,
+    requests,
+    tenants,
+    tools,
+)
+"""The routers of the management API."""
 _STATUS_KINDS = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_FOUND}
 
 
@@ -53,25 +72,37 @@ def management_api(state: State, routes: Routes) -> App:
         summary="One gateway in front of every LLM provider, chosen by persona.",
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
     )
     api.state.gateway = state
-    for module in (budgets, health, models, capabilities, personas, tools, explain, configuration, costs, requests):
-        for route in module.router.routes:
-            policy_of(route)
-        api.include_router(module.router)
+    for module in MODULES:
+        api.include_router(module.router, dependencies=[Depends(admit)])
     _handle_errors(api)
-    api.add_route("/docs", _docs(api), include_in_schema=False)
+    api.add_api_route("/docs", _docs(api), dependencies=[Depends(admit)], include_in_schema=False)
+    api.add_api_route("/openapi.json", _openapi(api), dependencies=[Depends(admit)], include_in_schema=False)
+    own = [route for route in api.routes if isinstance(route, APIRoute)]
+    included = [route for module in MODULES for route in module.router.routes]
+    check_rows([*own, *included], (f"POST {spec.path}" for spec in routes.specs()))
     api.openapi = with_llm_paths(api, routes)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return Edge(api, state)
 
 
-def _docs(api: FastAPI) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of `/docs`, for callers with a key: the edge lets nobody else through."""
+def _docs(api: FastAPI) -> Callable[[], Awaitable[Response]]:
+    """The handler of `/docs`."""
 
-    async def docs(_: Request) -> Response:
+    async def docs() -> Response:
         return Response(page(api.openapi()), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     return docs
+
+
+def _openapi(api: FastAPI) -> Callable[[], Awaitable[Response]]:
+    """The handler of `/openapi.json`."""
+
+    async def openapi() -> Response:
+        return Response(_json.dumps(api.openapi()), media_type="application/json")
+
+    return openapi
 
 
 def _handle_errors(api: FastAPI) -> None:

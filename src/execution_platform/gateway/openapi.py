@@ -133,7 +133,9 @@ def with_llm_paths(api: FastAPI, routes: Routes) -> Callable[[], dict[str, Any]]
             for operation in item.values():
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = _answer("An error", _ERROR)
-        page.get("components", {}).pop("schemas", None)
+        schemas = page.get("components", {}).get("schemas", {})
+        for framework in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(framework, None)
         for path, spec in _llm_paths(routes):
             page["paths"].setdefault(path, {})["post"] = _operation(path, spec)
         return page

@@ -30,6 +30,8 @@ def access_record(
         return record
     outcome = call.outcome
     record["key"] = call.principal.name
+    if call.principal.key_id:
+        record["key_id"] = call.principal.key_id
     record["config"] = call.snapshot.version
     record["stream"] = call.peek.stream
     if call.route is not None and call.route.persona is not None:

@@ -4,8 +4,8 @@ Exact paths are looked up in a dictionary; Gemini's paths hold the model and the
 at the last colon. Every path here needs a principal: there is no public LLM path.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Dialect
 from execution_platform.gateway.admission import Priority
+from execution_platform.gateway.matrix import Access, access_of
 from execution_platform.runtime.call import Operation
 
 
@@ -26,6 +27,11 @@ class EndpointSpec:
     summary: str
     streams: bool | None = None
     """Whether the path itself says that the answer streams."""
+    access: Access = field(init=False)
+    """Who may use it: its row in `roles.toml`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "access", access_of("POST", self.path))
 
     @property
     def priority(self) -> Priority:
@@ -80,6 +86,11 @@ class Routes:
     def __init__(self) -> None:
         self.exact: Mapping[str, EndpointSpec] = MappingProxyType(_table())
         self.gemini: Mapping[str, EndpointSpec] = MappingProxyType(_gemini())
+
+    def specs(self) -> Iterator[EndpointSpec]:
+        """Every endpoint, some more than once because it has several paths."""
+        yield from self.exact.values()
+        yield from self.gemini.values()
 
     def match(self, path: str, query: bytes) -> Match | None:
         """What `path` asks for; None when it is no LLM path."""

@@ -20,7 +20,7 @@ def show_start(state: State) -> None:
         console.print(f"[yellow]{problem}[/]")
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     body = f'{{"model": "{state.default_model()}", "stream": true, "messages": [{{"role": "user", "content": "What is the capital of France? Answer in one sentence."}}]}}'
-    key = "" if state.authenticator.is_open else ' -H "Authorization: Bearer $EP_MASTER_KEY"'
+    key = "" if state.is_open else ' -H "Authorization: Bearer $EP_MASTER_KEY"'
     sys.stderr.write(
         f"\nListening on {address} (documentation: {address}/docs). Try:\n\n"
         f"curl -N {address}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'\n\n"

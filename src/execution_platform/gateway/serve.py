@@ -28,13 +28,15 @@ from execution_platform.gateway.http import (
     read_headers,
     send_body,
 )
+from execution_platform.gateway.matrix import permit
 from execution_platform.gateway.routes import Match, query_value
 from execution_platform.gateway.state import State
 from execution_platform.gateway.streaming import StreamOut
+from execution_platform.identity.principal import Principal
 from execution_platform.observability import correlation
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.auxiliary import count_tokens, embed
-from execution_platform.runtime.call import Call, Principal
+from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.guard import guarded
 from execution_platform.runtime.observe import settle
@@ -97,7 +99,8 @@ async def _open(
     admission, priority = state.admission, match.spec.priority
     admission.check(priority)
     snapshot = state.snapshot
-    principal = state.identify(scope, headers)
+    principal = state.recognise(headers) or await state.identify(scope, headers)
+    permit(principal, match.spec.access)
     body = await read_body(scope, receive, headers, snapshot.config.limits.body)
     admission.enter(priority)
     try:

@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
-from execution_platform.catalog.prices import PriceBook
+from execution_platform.catalog.prices import PriceBook, StoredPrices
 from execution_platform.config.files import Sources, check_sources, read_sources
 from execution_platform.config.known import known, local_candidates
 from execution_platform.config.problems import ConfigProblems
@@ -14,6 +13,8 @@ from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.auth import Authenticator
 from execution_platform.gateway.discovery import find_local
+from execution_platform.identity.principal import Principal
+from execution_platform.identity.scope import Scope
 from execution_platform.ledger.estimate import RateCards
 from execution_platform.limits.limiter import Limiter
 from execution_platform.limits.table import LimitTable
@@ -23,7 +24,6 @@ from execution_platform.providers.registry import specs
 from execution_platform.resilience.board import Board
 from execution_platform.router.table import RoutingTable
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Principal
 from execution_platform.runtime.latency import Latencies
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.runtime.stash import Stash
@@ -50,6 +50,8 @@ class SnapshotBuilder:
         self._stash = Stash()
         self._latencies = Latencies()
         self.board = Board()
+        self.stored_prices = StoredPrices()
+        """The prices that were set at run time."""
         self._configured: frozenset[str] = frozenset()
         self._found: dict[str, ProviderConfig] = {}
 
@@ -117,11 +119,11 @@ class SnapshotBuilder:
         secrets = self.fleet.secrets_of(config, fresh=fresh)
         if self.settings.master_key is not None:
             secrets.append(self.settings.master_key.reveal())
-        prices = PriceBook(config)
+        prices = PriceBook(config, self.stored_prices)
 
-        def price(target: Target) -> Decimal | None:
-            known = prices.price(target.provider, target.model)
-            return None if known is None else known.rates.input + known.rates.output
+        def price(target: Target) -> int | None:
+            known = prices.quote(target.provider, target.model)
+            return None if known is None else known.price.rates.input + known.price.rates.output
 
         routing = RoutingTable(config, live, latency=self._latencies, price=price)
         errors = [problem for problem in routing.problems if problem.gravity == "error"]
@@ -154,9 +156,8 @@ def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool
             key.name,
             tenant=key.tenant,
             team=key.team,
-            admin=key.admin,
-            personas=key.personas or frozenset(),
-            models=key.models or frozenset(),
+            role="admin" if key.admin else "member",
+            scope=Scope(models=key.models, personas=key.personas),
             loss_policy=key.loss_policy,
         )
         if key.sha256 is not None:
@@ -164,7 +165,7 @@ def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool
         elif key.key is not None:
             keys[_digest(builder.fleet.secret(key.key, fresh=fresh))] = principal
     if builder.settings.master_key is not None:
-        keys[_digest(builder.settings.master_key)] = Principal("master", admin=True)
+        keys[_digest(builder.settings.master_key)] = Principal("master", role="admin")
     return Authenticator(keys, origins=builder.settings.cors_origins)
 
 

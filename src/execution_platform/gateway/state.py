@@ -2,10 +2,12 @@
 
 import time
 import traceback
+from collections.abc import Collection
 
 from execution_platform.config.resolve import ProviderConfig
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import AuthenticationError, RateLimited
+from execution_platform.gateway.access import Access
 from execution_platform.gateway.admission import Admission
 from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
@@ -23,6 +25,7 @@ from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
+from execution_platform.identity.principal import Principal
 from execution_platform.limits.failures import FailureLimiter
 from execution_platform.limits.limiter import Limiter
 from execution_platform.observability.logging import LineLog
@@ -31,7 +34,7 @@ from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
 from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
-from execution_platform.runtime.call import Call, Principal
+from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
 from execution_platform.runtime.snapshot import Snapshot
@@ -82,6 +85,7 @@ class State:
         self.books = self.bookkeeping.books
         self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
+        self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
         self.started_at = time.time()
 
     async def start(self) -> None:
@@ -89,6 +93,7 @@ class State:
         self.pulse.start()
         await self.bookkeeping.start()
         self.budgeting.start()
+        self.access.start()
         self.lag.start()
         if self.siblings is not None:
             await self.siblings.start()
@@ -114,6 +119,7 @@ class State:
         await self.probes.aclose()
         await self.shadows.aclose()
         await self.pulse.stop()
+        await self.access.stop()
         await self.budgeting.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
@@ -145,10 +151,18 @@ class State:
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
 
-    def identify(self, scope: Scope, headers: Headers) -> Principal:
-        """The caller. Raises `AuthenticationError`, `PermissionDenied`, or `RateLimited` for an address that fails too often."""
+    def recognise(self, headers: Headers) -> Principal | None:
+        """The caller, as far as memory tells. Raises `PermissionDenied`."""
+        return self.authenticator.recognise(headers, self.access.directory)
+
+    async def identify(self, scope: Scope, headers: Headers) -> Principal:
+        """The caller whom `recognise` does not know.
+
+        Raises `AuthenticationError`, `PermissionDenied`, `AuthBackendUnavailable`, or `RateLimited` for an address that
+        fails too often.
+        """
         try:
-            return self.authenticator.authenticate(headers)
+            return await self.authenticator.authenticate(headers, self.access.directory)
         except AuthenticationError:
             wait = self.failures.note(self.peers.client(scope))
             if wait:
@@ -156,6 +170,15 @@ class State:
                     "too many failed authentications from this address", code="too_many_failures", retry_after=wait
                 ) from None
             raise
+
+    @property
+    def is_open(self) -> bool:
+        """Whether callers need no key, as far as is known."""
+        return self.authenticator.is_open and not self.access.directory.issued
+
+    def _tenants(self) -> Collection[str]:
+        """Tenants that the configuration knows."""
+        return {"default", *(key.tenant for key in self.snapshot.config.keys)}
 
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)

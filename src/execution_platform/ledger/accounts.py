@@ -261,7 +261,6 @@ class Account:
     async def close(self) -> None:
         """Give everything back, at the end of the process. Raises `StorageUnavailable`."""
         if self._task is not None:
-            self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for one in self.slices():
             if not one.is_empty:

@@ -15,6 +15,7 @@ from execution_platform.storage.engine import Storage
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 class BudgetTable:
@@ -48,11 +49,16 @@ class BudgetTable:
 
     async def put(self, budget: Budget, *, tenant: str = "default") -> Budget:
         """Set the budget of a scope and period; the one there was before is replaced. The budget with its id."""
+        await self._ready()
+        async with self._storage.write() as connection:
+            return await self.put_in(connection, budget, tenant=tenant)
+
+    async def put_in(self, connection: "AsyncConnection", budget: Budget, *, tenant: str) -> Budget:
+        """`put` as part of a transaction."""
         from sqlalchemy import func, select, update
 
         from execution_platform.storage.schema import budgets
 
-        await self._ready()
         now = datetime.now(UTC)
         values: dict[str, Any] = {
             "budget_usd": None if budget.nanos is None else to_usd(budget.nanos),
@@ -66,16 +72,26 @@ class BudgetTable:
         }
         same = (budgets.c.scope == budget.name) & (budgets.c.period == budget.period)
         following = select(func.coalesce(func.max(budgets.c.revision), 0) + 1).scalar_subquery()
-        async with self._storage.write() as connection:
-            done = await connection.execute(
-                update(budgets).where(same).values(**values, revision=following).returning(budgets.c.id)
-            )
-            known: str | None = done.scalar_one_or_none()
-            if known is None:
-                known = str(uuid.uuid4())
-                key = {"id": known, "scope": budget.name, "tenant": tenant, "period": budget.period}
-                await connection.execute(budgets.insert().values(**key, **values, created_at=now, revision=following))
+        done = await connection.execute(
+            update(budgets).where(same).values(**values, revision=following).returning(budgets.c.id)
+        )
+        known: str | None = done.scalar_one_or_none()
+        if known is None:
+            known = str(uuid.uuid4())
+            key = {"id": known, "scope": budget.name, "tenant": tenant, "period": budget.period}
+            await connection.execute(budgets.insert().values(**key, **values, created_at=now, revision=following))
         return replace(budget, id=known, source="api")
+
+    async def remove_in(self, connection: "AsyncConnection", scope: str, period: Period) -> None:
+        """Take the budget of a scope and period out of force, if there is one, as part of a transaction."""
+        from sqlalchemy import func, select, update
+
+        from execution_platform.storage.schema import budgets
+
+        following = select(func.coalesce(func.max(budgets.c.revision), 0) + 1).scalar_subquery()
+        same = (budgets.c.scope == scope) & (budgets.c.period == period) & budgets.c.enabled
+        gone = {"enabled": False, "updated_at": datetime.now(UTC)}
+        await connection.execute(update(budgets).where(same).values(**gone, revision=following))
 
     async def remove(self, budget_id: str) -> bool:
         """Take a budget out of force; False when there is none of that id. What was spent stays with its account."""

@@ -5,23 +5,23 @@ rarely below the truth. The exact one counts with a tokenizer, needs tens of meg
 decides: when the rough measure does not fit into what is left of a budget.
 """
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from execution_platform.catalog.prices import Price, PriceBook
+from execution_platform.catalog.prices import PriceBook, Quote
+from execution_platform.catalog.rates import Price
 
 MILLION = 1_000_000
-_NANOS_PER_MILLION = Decimal(1_000_000_000)
 _FRAME_TOKENS = 16
 _SPACED = 16
 """Ordinary text has a space at least every so many bytes; anything denser may be numbers, code, base64 or another script."""
 _SAMPLE = 1024
 _SAMPLED = 4 * _SAMPLE
 _SEARCHES = 10
-"""Searches held back for, where the provider's own web search is offered. Vendors stop at about as many in one answer."""
+"""Searches held back for, of each kind the provider offers. Vendors stop at about as many in one answer."""
 _ENCODING = "o200k_base"
 
 OTHER_TOKENIZERS = Decimal("1.4")
@@ -51,6 +51,8 @@ class RateCard(NamedTuple):
     output: int
     output_audio: int
     searches: int
+    request: int = 0
+    """Nano-dollars of an answer as such."""
     tiered: bool = False
 
     def nanos(self, tokens: "Tokens") -> int:
@@ -59,7 +61,7 @@ class RateCard(NamedTuple):
         writing = self.output
         if tokens.audio:
             reading, writing = max(reading, self.input_audio), max(writing, self.output_audio)
-        nanos = -(-(reading * tokens.input + writing * tokens.output) // MILLION)
+        nanos = self.request - (-(reading * tokens.input + writing * tokens.output) // MILLION)
         return nanos + self.searches if tokens.searches else nanos
 
 
@@ -71,6 +73,8 @@ class Tokens(NamedTuple):
     cached: bool = False
     audio: bool = False
     searches: bool = False
+    special: bool = False
+    """Another service tier, speed or region may be asked for than the plain one."""
 
     @property
     def total(self) -> int:
@@ -86,24 +90,36 @@ class RateCards:
 
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
-        self._cards: dict[tuple[str, str], tuple[Price, RateCard]] = {}
+        self._cards: dict[tuple[str, str, bool], tuple[Quote, RateCard]] = {}
 
-    def card(self, provider: str, model: str, input_tokens: int) -> RateCard | None:
-        """The card of a model for a prompt of at most so many tokens; None when its price is not known."""
-        price = self._prices.price(provider, model)
-        if price is None:
+    def card(self, provider: str, model: str, input_tokens: int, *, special: bool = False) -> RateCard | None:
+        """The card of a model for a prompt of at most so many tokens; None when its price is not known.
+
+        `special`: the request may ask for another service tier, speed or region than the plain one, at another price.
+        """
+        quote = self._prices.quote(provider, model)
+        if quote is None:
             return None
-        key = (provider, model)
+        key = (provider, model, special)
         kept = self._cards.get(key)
-        if kept is None or kept[0] is not price:
+        if kept is None or kept[0] is not quote:
             if len(self._cards) >= _CARDS:
                 self._cards.clear()
-            kept = self._cards[key] = (price, dearest(price, 0))
+            kept = self._cards[key] = (quote, _card(quote, 0, special=special))
         card = kept[1]
-        return dearest(price, input_tokens) if card.tiered else card
+        return _card(quote, input_tokens, special=special) if card.tiered else card
 
 
 _CARDS = 4096
+
+
+def _card(quote: Quote, input_tokens: int, *, special: bool) -> RateCard:
+    card = dearest(quote.price, input_tokens)
+    if special:
+        for other in quote.all():
+            more = dearest(other, input_tokens)
+            card = RateCard(*map(max, card[:-1], more[:-1]), tiered=card.tiered or more.tiered)
+    return card
 
 
 def dearest(price: Price, input_tokens: int) -> RateCard:
@@ -111,21 +127,20 @@ def dearest(price: Price, input_tokens: int) -> RateCard:
     if price.free:
         return FREE_CARD
     rates = price.at(input_tokens)
-    searches = Decimal(0) if price.web_search is None else price.web_search * _SEARCHES / 1000
     return RateCard(
-        _most(rates.input),
-        _most(rates.input, rates.cache_write, rates.cache_write_1h),
+        _most(rates.input, rates.input_image),
+        _most(rates.input, rates.input_image, rates.cache_write, rates.cache_write_1h),
         _most(rates.input, rates.input_audio),
-        _most(rates.output, rates.reasoning),
-        _most(rates.output, rates.reasoning, rates.output_audio),
-        _most(searches),
+        _most(rates.output, rates.reasoning, rates.output_image),
+        _most(rates.output, rates.reasoning, rates.output_audio, rates.output_image),
+        sum(price.units.values()) * _SEARCHES,
+        price.request,
         tiered=bool(price.tiers),
     )
 
 
-def _most(*rates: Decimal | None) -> int:
-    dollars = max(rate for rate in rates if rate is not None)
-    return int((dollars * _NANOS_PER_MILLION).to_integral_value(ROUND_CEILING))
+def _most(*rates: int | None) -> int:
+    return max(rate for rate in rates if rate is not None)
 
 
 class Tokenizer(Protocol):

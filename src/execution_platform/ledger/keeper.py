@@ -43,6 +43,7 @@ class Keeper:
         self._accounts: dict[tuple[str, str], Account] = {}
         self._holds: dict[str, Hold] = {}
         self._charged: dict[str, Sequence[Charge]] = {}
+        self._ending = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
 
     def now(self) -> float:
@@ -142,8 +143,10 @@ class Keeper:
             self._upkeep = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._ending.wait()
             await self.tend()
 
     async def tend(self) -> None:
@@ -155,8 +158,9 @@ class Keeper:
 
     async def stop(self) -> None:
         """Give back what is free. What cannot be given back stays reserved until this process's journal is read."""
+        self._ending.set()
         if self._upkeep is not None:
-            self._upkeep.cancel()
+            # Asked to end, not cancelled: every talk with the database has an end of its own.
             await asyncio.gather(self._upkeep, return_exceptions=True)
             self._upkeep = None
         for account in tuple(self._accounts.values()):

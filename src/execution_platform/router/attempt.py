@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from execution_platform.catalog.prices import Quote
 from execution_platform.dialects.base import Metered
 from execution_platform.exceptions import ERROR_TABLE, ExecutionPlatformError, ProviderError
 from execution_platform.resilience.board import Board
@@ -44,6 +45,8 @@ class Attempt:
     """Bytes of the request may have reached the upstream."""
     passthrough: bool = False
     simulated: bool = False
+    quote: Quote | None = None
+    """Its price when it left; None before, and where no price is known."""
     metered: Metered = field(default_factory=Metered)
     """What it used, as far as the provider told."""
     losses: list[Loss] = field(default_factory=list[Loss])

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from execution_platform.catalog.prices import FREE, MILLION, Price, list_price
+from execution_platform.catalog.listed import list_price
+from execution_platform.catalog.rates import FREE, MILLION, NANOS_PER_USD, Price
 from execution_platform.exceptions import ConfigError, InvalidRequest, RouterError
 from execution_platform.providers.registry import specs
 from execution_platform.router.capabilities import named
@@ -40,7 +41,7 @@ def compute_cost(usage: Usage, provider: str, model: str | None = None) -> float
         raise InvalidRequest(
             "the usage has neither input_tokens nor output_tokens, so its cost is not known", param="usage"
         )
-    return float(price_of(provider, model).cost(usage))
+    return price_of(provider, model).nanos(usage) / NANOS_PER_USD
 
 
 class ListPrices(Mapping[str, Mapping[str, float]]):
@@ -54,13 +55,17 @@ class ListPrices(Mapping[str, Mapping[str, float]]):
             rates = price_of(name).rates
         except (RouterError, ConfigError):
             raise KeyError(name) from None
-        return {"input_tokens": float(rates.input / MILLION), "output_tokens": float(rates.output / MILLION)}
+        return {"input_tokens": _per_token(rates.input), "output_tokens": _per_token(rates.output)}
 
     def __iter__(self) -> Iterator[str]:
         return (kind for kind in specs() if kind in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _per_token(rate: int) -> float:
+    return rate / (NANOS_PER_USD * MILLION)
 
 
 PRICING: Mapping[str, Mapping[str, float]] = ListPrices()

@@ -10,7 +10,6 @@ changes only the conversations move that have to.
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from random import Random
 
 from execution_platform.config.values import Strategy
@@ -18,8 +17,8 @@ from execution_platform.router.target import Target
 
 Latency = Callable[[Target], float | None]
 """Typical seconds to the first token; None when the target has not been seen yet."""
-PriceOf = Callable[[Target], Decimal | None]
-"""US dollars of a typical request; None when no price is known."""
+PriceOf = Callable[[Target], int | None]
+"""What a typical request costs, in a unit that all targets share; None when no price is known."""
 Conversation = Callable[[bool], bytes | None]
 """The key of a request's conversation: the one its caller gave; where none was given and true is asked, one of its own words."""
 _Draw = Callable[[str, int], float]
@@ -32,7 +31,7 @@ def unknown_latency(_: Target) -> float | None:
     return None
 
 
-def unknown_price(_: Target) -> Decimal | None:
+def unknown_price(_: Target) -> int | None:
     """No price is known."""
     return None
 
@@ -68,7 +67,7 @@ def order(
         case "least_latency":
             return tuple(sorted(targets, key=lambda target: _seconds(latency(target))))
         case _:
-            return tuple(sorted(targets, key=lambda target: _dollars(price(target))))
+            return tuple(sorted(targets, key=lambda target: _dear(price(target))))
 
 
 def _drawn(targets: Sequence[Target], draw: _Draw, rng: Random, conversation: Conversation) -> tuple[Target, ...]:
@@ -117,5 +116,5 @@ def _seconds(value: float | None) -> float:
     return -1.0 if value is None else value
 
 
-def _dollars(value: Decimal | None) -> Decimal:
-    return Decimal("Infinity") if value is None else value
+def _dear(value: int | None) -> float:
+    return math.inf if value is None else value

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from execution_platform.catalog.prices import remedy
 from execution_platform.exceptions import BudgetExceeded, PriceUnknown
 from execution_platform.ledger.accounts import Refused
 from execution_platform.ledger.budgets import Amount, Bound, Rules, Subjects, describe
@@ -29,6 +30,8 @@ _IN_THREAD = 64 * 1024
 """Bodies from here on are counted off the event loop."""
 _ASK_SECONDS = 1.0
 _MOST_WAITING = 1000
+_TERMS = (b'"service_tier"', b'"serviceTier"', b'"speed"', b'"inference_geo"', b'"region"')
+"""Settings by which a caller chooses another price."""
 _MEDIA_MARKS = (b'"image', b'"input_audio', b"image/", b"audio/", b"video/", b"/pdf")
 
 
@@ -220,11 +223,11 @@ def downgraded(call: Call, breach: Breach) -> bool:
 def priced(call: Call, target: Target) -> tuple[Tokens, RateCard]:
     """What `call` may come to at `target`, and what that may cost. Raises `PriceUnknown`."""
     tokens = sized(call, target)
-    card = call.snapshot.cards.card(target.provider, target.model, tokens.input)
+    card = call.snapshot.cards.card(target.provider, target.model, tokens.input, special=tokens.special)
     if card is None:
         raise PriceUnknown(
-            f"the price of {target} is not known, so its use cannot be accounted for; give it one under "
-            f"providers.{target.provider}.prices, or mark the provider with free: true"
+            f"the price of {target} is not known, so its use cannot be accounted for: "
+            f"{remedy(target.provider, target.model)}"
         )
     return tokens, card
 
@@ -236,7 +239,7 @@ def binding(rules: Rules, call: Call, target: Target) -> Sequence[Bound]:
     principal = call.principal
     persona = call.route.persona if call.route is not None else None
     who = Subjects(
-        principal.tenant, principal.name, principal.team, persona.name if persona is not None else "", call.run
+        principal.tenant, principal.subject, principal.team, persona.name if persona is not None else "", call.run
     )
     bounds = rules.binding(who)
     models = rules.binding_model(target.provider, target.model)
@@ -257,6 +260,7 @@ def sized(call: Call, target: Target) -> Tokens:
         cached,
         b"audio" in body,
         call.peek.has_tools and b"search" in body,
+        any(mark in body for mark in _TERMS),
     )
 
 

@@ -17,9 +17,7 @@ bytes only counts.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from decimal import Decimal
 
-from execution_platform.catalog.prices import Price
 from execution_platform.dialects.base import Metered
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProviderError
 from execution_platform.ledger.budgets import NOTHING
@@ -35,7 +33,6 @@ from execution_platform.ledger.interfaces import (
     StorageUnavailable,
     now,
 )
-from execution_platform.ledger.money import NANOS, to_nanos
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.target import Target
 from execution_platform.runtime.admit import Reservation, Reserver
@@ -43,13 +40,12 @@ from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
 from execution_platform.runtime.partial import tokens_so_far
 from execution_platform.runtime.request import decoded
-from execution_platform.spi.usage import Confidence, Usage
+from execution_platform.spi.usage import Confidence, Cost, Usage
 
 TICK_SECONDS = 0.5
 CHECKPOINT_SECONDS = 2.0
 CHECKPOINT_TOKENS = 256
 _BYTES_A_TOKEN = 4
-_KEPT = 4096
 _LARGEST = 2**62
 _UNKNOWN = -1
 _FREE = frozenset({"count"})
@@ -127,7 +123,6 @@ class Books:
         self.reserver: Reserver | None = None
         """Who reserves in the budgets; None where there are none."""
         self._running: dict[str, _Running] = {}
-        self._rates: dict[tuple[str, str], tuple[Price | None, int, int]] = {}
         self._ticker: asyncio.Task[None] | None = None
 
     def begin(self, call: Call, attempt: Attempt) -> Try:
@@ -170,7 +165,8 @@ class Books:
         account = call.outcome.account
         if account is None:
             account = call.outcome.account = account_of(call)
-        input_rate, output_rate = self.rates(call, target)
+        at = now()
+        quote = one.attempt.quote = call.snapshot.prices.quote(target.provider, target.model, at)
         held = NOTHING if one.reservation is None else one.reservation.amount
         return Dispatch(
             one.id,
@@ -182,22 +178,11 @@ class Books:
             held.nanos,
             held.tokens,
             len(call.body) // _BYTES_A_TOKEN,
-            input_rate,
-            output_rate,
-            "",
-            now(),
+            _UNKNOWN if quote is None else quote.price.rates.input,
+            _UNKNOWN if quote is None else quote.price.rates.output,
+            "" if quote is None else quote.version,
+            at,
         )
-
-    def rates(self, call: Call, target: Target) -> tuple[int, int]:
-        """Plain input and output rates in nano-dollars per million tokens; -1 when no price is known."""
-        price = call.snapshot.prices.price(target.provider, target.model)
-        key = (target.provider, target.model)
-        kept = self._rates.get(key)
-        if kept is None or kept[0] is not price:
-            if len(self._rates) >= _KEPT:
-                self._rates.clear()
-            kept = self._rates[key] = (price, *_rates(price))
-        return kept[1], kept[2]
 
     def _settle(self, one: Try, *, final: bool) -> None:
         one.settled = True
@@ -218,17 +203,17 @@ class Books:
         self.ledger.settle(Settlement(one.id, status, nanos, confidence, final, counts, code, now()))
 
     def _reported(self, one: Try, usage: Usage) -> tuple[Counts, int, Confidence]:
-        """The provider's own numbers, at the price of the moment."""
+        """The provider's own numbers, at the price of the moment the try left."""
         outcome = one.call.outcome
         is_answer = one.attempt.metered is outcome.metered
         cost = outcome.cost if is_answer else None
         if cost is None:
-            cost = one.call.snapshot.cost(one.target, usage)
+            cost = _cost(one, usage)
             if is_answer:
                 outcome.cost = cost
         if cost is None:
             return counts_of(usage), 0, "unpriced"
-        return counts_of(usage), _whole(to_nanos(cost.usd)), cost.confidence
+        return counts_of(usage), _whole(cost.nanos), cost.confidence
 
     def _counted(self, one: Try, metered: Metered) -> tuple[Counts, int, Confidence]:
         """An answer whose end nobody told: what came of it."""
@@ -255,10 +240,10 @@ class Books:
         return self._reported_as_estimate(one, Usage(self._prompt(one.call), 0, estimated=True))
 
     def _reported_as_estimate(self, one: Try, usage: Usage) -> tuple[Counts, int, Confidence]:
-        cost = one.call.snapshot.cost(one.target, usage)
+        cost = _cost(one, usage)
         if cost is None:
             return counts_of(usage), 0, "unpriced"
-        return counts_of(usage), _whole(to_nanos(cost.usd)), "estimated"
+        return counts_of(usage), _whole(cost.nanos), "estimated"
 
     def _prompt(self, call: Call) -> int:
         """Input tokens by our own count."""
@@ -346,7 +331,7 @@ def account_of(call: Call) -> Account:
     return Account(
         call.id,
         principal.tenant,
-        principal.name,
+        principal.subject,
         persona,
         call.run,
         call.operation,
@@ -374,7 +359,7 @@ def _whole(value: int | None) -> int:
     return 0 if value is None or value < 0 else min(value, _LARGEST)
 
 
-def _rates(price: Price | None) -> tuple[int, int]:
-    if price is None:
-        return _UNKNOWN, _UNKNOWN
-    return int(price.rates.input * Decimal(NANOS)), int(price.rates.output * Decimal(NANOS))
+def _cost(one: Try, usage: Usage) -> Cost | None:
+    """What `usage` costs at the price of the moment the try left."""
+    quote = one.attempt.quote
+    return None if quote is None else quote.cost(usage)

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from execution_platform.catalog.prices import Quote
 from execution_platform.dialects.base import Dialect, Metered, Peek
 from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.identity.principal import Principal
 from execution_platform.ledger.interfaces import Account
 from execution_platform.limits.limiter import Admission, Limit
 from execution_platform.observability.correlation import Trace
@@ -25,19 +27,6 @@ if TYPE_CHECKING:
     from execution_platform.runtime.books import Books, Try
 
 Operation = Literal["chat", "embeddings", "count"]
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls: the gateway key's name and what it may do. Empty sets allow everything."""
-
-    name: str
-    tenant: str = "default"
-    team: str = ""
-    admin: bool = False
-    personas: frozenset[str] = frozenset()
-    models: frozenset[str] = frozenset()
-    loss_policy: LossPolicy | None = None
 
 
 @dataclass(slots=True)
@@ -65,6 +54,8 @@ class Outcome:
     error: ExecutionPlatformError | None = None
     first_content: float | None = None
     """`time.perf_counter()` at the first real content."""
+    quote: Quote | None = None
+    """The price of who answers, at the moment it was asked."""
     cost: Cost | None = None
     told: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -101,6 +92,7 @@ class Outcome:
         self.target = attempt.target
         self.passthrough = attempt.passthrough
         self.simulated = attempt.simulated
+        self.quote = attempt.quote
         self.metered = attempt.metered
         self.losses = attempt.losses
         self.told = attempt.told

@@ -3,19 +3,19 @@
 from dataclasses import replace
 
 from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.identity.principal import Principal
 from execution_platform.providers.base import WireProvider
 from execution_platform.router.persona import with_persona
 from execution_platform.router.requirements import needs_of, normalise
 from execution_platform.router.selection import Conversation, no_conversation
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Principal
 from execution_platform.runtime.estimate import estimate_tokens
 from execution_platform.runtime.plan import authorise, content_needs
 from execution_platform.runtime.snapshot import Snapshot
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.usage import Usage
 
-EVERYTHING = Principal("operator", admin=True)
+EVERYTHING = Principal("operator", role="admin")
 _ANSWER = 1024
 """Output tokens assumed for the forecast when the request sets no limit."""
 

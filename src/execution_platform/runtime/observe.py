@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from execution_platform._failpoint import ARMED, hit
+from execution_platform.catalog.prices import Quote
 from execution_platform.router.attempt import Attempt
+from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
 from execution_platform.spi.assemble import Accumulator
 from execution_platform.spi.events import (
@@ -20,7 +22,7 @@ from execution_platform.spi.events import (
 )
 from execution_platform.spi.parts import Part, ThinkingPart, ToolCallPart
 from execution_platform.spi.response import ChatResponse
-from execution_platform.spi.usage import Usage
+from execution_platform.spi.usage import Cost, Usage
 
 
 class Watch:
@@ -29,13 +31,13 @@ class Watch:
     def __init__(self, call: Call, attempt: Attempt) -> None:
         self._call = call
         self._metered = attempt.metered
-        self._target = attempt.target
+        self._attempt = attempt
         self._parts: dict[int, _Building] = {}
 
     def turn_to(self, attempt: Attempt) -> None:
         """What comes from now on is another target's."""
         self._metered = attempt.metered
-        self._target = attempt.target
+        self._attempt = attempt
 
     def response(self, response: ChatResponse) -> ChatResponse:
         """A whole answer, noted; with its cost put into the usage."""
@@ -46,8 +48,8 @@ class Watch:
         self._call.snapshot.stash.keep(self._call.principal.tenant, response.message.parts)
         if response.usage is None:
             return response
-        metered.usage = usage = self._priced(response.usage)
-        return replace(response, usage=usage)
+        metered.usage = response.usage
+        return replace(response, usage=self._priced(response.usage))
 
     def events(self, events: Sequence[Event]) -> Sequence[Event]:
         """A batch of events, noted. Usage gets its cost; a failure becomes the call's error."""
@@ -64,7 +66,8 @@ class Watch:
                 case PartFinished():
                     self._finish(event)
                 case UsageReported():
-                    event.usage = metered.usage = self._priced(event.usage)
+                    metered.usage = event.usage
+                    event.usage = self._priced(event.usage)
                 case Finished():
                     metered.finish, metered.finished = event.finish, True
                     self._keep()
@@ -95,7 +98,7 @@ class Watch:
             self._call.snapshot.stash.keep(self._call.principal.tenant, parts)
 
     def _priced(self, usage: Usage) -> Usage:
-        cost = self._call.snapshot.cost(self._target, usage)
+        cost = _cost(self._call, self._attempt.quote, self._attempt.target, usage)
         self._call.outcome.cost = cost
         return usage if cost is None else replace(usage, cost_usd=float(cost.usd))
 
@@ -126,4 +129,9 @@ def settle(call: Call) -> None:
         hit("kernel.before_settle")
     outcome = call.outcome
     if outcome.cost is None and outcome.usage is not None and outcome.target is not None:
-        outcome.cost = call.snapshot.cost(outcome.target, outcome.usage)
+        outcome.cost = _cost(call, outcome.quote, outcome.target, outcome.usage)
+
+
+def _cost(call: Call, quote: Quote | None, target: Target, usage: Usage) -> Cost | None:
+    """What `usage` costs at the price of the moment the request left; of now where nobody keeps books."""
+    return call.snapshot.cost(target, usage) if quote is None else quote.cost(usage)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from execution_platform.exceptions import PermissionDenied
+from execution_platform.identity.principal import Principal
+from execution_platform.identity.scope import covers, holds
 from execution_platform.providers.base import Provider
 from execution_platform.router.requirements import RequestNeeds, needs_of, normalise
 from execution_platform.router.table import Decision, Route
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Call, Principal
+from execution_platform.runtime.call import Call
 from execution_platform.runtime.request import decoded
 from execution_platform.spi.parts import MediaPart, Part, ToolResultPart
 from execution_platform.spi.request import ChatRequest
@@ -91,17 +93,13 @@ def authorise(principal: Principal, way: Route | Decision, targets: Iterable[Tar
     Raises `PermissionDenied` when it may not use the persona.
     """
     persona = way.persona
-    if persona is not None and principal.personas and persona.name not in principal.personas:
+    scope = principal.scope
+    if persona is not None and not holds(scope.personas, persona.name):
         raise PermissionDenied(f"this key may not use persona {persona.name}")
     by_persona = persona is not None and not way.explicit
-    if not principal.models or by_persona or way.requested in principal.models:
+    if scope.models is None or by_persona or way.requested in scope.models:
         return []
-    return [target for target in targets if not allowed(principal.models, target)]
-
-
-def allowed(models: frozenset[str], target: Target) -> bool:
-    """Whether a key's list of models names `target`: exactly, by provider, or by bare model."""
-    return bool(models & {str(target), target.provider, f"{target.provider}/*", target.model})
+    return [target for target in targets if not covers(scope.models, str(target))]
 
 
 def passes_through(call: Call, provider: Provider) -> bool:

@@ -20,7 +20,7 @@ async def throttle(call: Call) -> None:
     if not table.for_callers or call.operation == "count":
         return
     persona = call.route.persona if call.route is not None else None
-    limits = table.caller(call.principal.name, call.principal.tenant, None if persona is None else persona.name)
+    limits = table.caller(call.principal.subject, call.principal.tenant, None if persona is None else persona.name)
     if limits:
         call.limits = limits
         call.admission = await table.limiter.admit(limits, _tokens(call, limits))

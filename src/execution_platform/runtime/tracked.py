@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from execution_platform.catalog.prices import PriceBook
+from execution_platform.catalog.prices import PriceBook, remedy
 from execution_platform.exceptions import PriceUnknown, UnprocessableRequest
+from execution_platform.identity.principal import Principal
 from execution_platform.ledger.interfaces import Account, CostEvent, Counts, Dispatch, Settlement
 from execution_platform.ledger.money import NANOS, to_nanos
-from execution_platform.runtime.call import Principal
 from execution_platform.spi.usage import Confidence, Usage
 
 _NAMESPACE = uuid.UUID("6f1d3c0e-6c1b-4f0e-8a53-5b1b0d1f7c11")
@@ -55,8 +55,8 @@ def tracked_event(prices: PriceBook, told: TrackedSpending, principal: Principal
         cache_write_tokens=told.cache_write_tokens,
         reasoning_tokens=told.reasoning_tokens,
     )
-    nanos, confidence = _cost(prices, told, usage, at)
-    account = Account(told.request_id, tenant, principal.name, told.persona or "", told.run_id or "", "tracked")
+    nanos, confidence, version = _cost(prices, told, usage, at)
+    account = Account(told.request_id, tenant, principal.subject, told.persona or "", told.run_id or "", "tracked")
     name = str(uuid.uuid5(_NAMESPACE, f"{tenant}\n{told.request_id}"))
     when = int(at.timestamp()) * NANOS + at.microsecond * 1000
     counts = Counts(
@@ -67,7 +67,7 @@ def tracked_event(prices: PriceBook, told: TrackedSpending, principal: Principal
         reasoning_tokens=told.reasoning_tokens,
     )
     return CostEvent(
-        Dispatch(name, account, told.provider, told.model, at=when),
+        Dispatch(name, account, told.provider, told.model, price_version=version, at=when),
         Settlement(name, "tracked", nanos, confidence, final=True, counts=counts, at=when),
     )
 
@@ -82,12 +82,13 @@ def _moment(given: datetime | None) -> datetime:
     return at
 
 
-def _cost(prices: PriceBook, told: TrackedSpending, usage: Usage, at: datetime) -> tuple[int, Confidence]:
+def _cost(prices: PriceBook, told: TrackedSpending, usage: Usage, at: datetime) -> tuple[int, Confidence, str]:
     if told.cost_usd is not None:
-        return to_nanos(told.cost_usd), "provider_reported"
-    cost = prices.cost(told.provider, told.model, usage, at)
-    if cost is None:
+        return to_nanos(told.cost_usd), "provider_reported", ""
+    quote = prices.quote_at(told.provider, told.model, at)
+    if quote is None:
         raise PriceUnknown(
-            f"no price is known for {told.provider}/{told.model}; send cost_usd, or set a price in the configuration"
+            f"no price is known for {told.provider}/{told.model}; send cost_usd, or {remedy(told.provider, told.model)}"
         )
-    return to_nanos(cost.usd), cost.confidence
+    cost = quote.cost(usage)
+    return cost.nanos, cost.confidence, quote.version

@@ -18,7 +18,7 @@ class Usage:
     """What one response used.
 
     `input_tokens` includes cached reads, cache writes, audio and tool prompt tokens; `output_tokens`
-    includes reasoning. `cost_usd` is filled when a price is known.
+    includes reasoning. `cost_usd` is what the provider says it charges; towards the caller, what we know it to cost.
     """
 
     input_tokens: int | None = None
@@ -31,8 +31,11 @@ class Usage:
     input_audio_tokens: int | None = field(default=None, kw_only=True)
     input_image_tokens: int | None = field(default=None, kw_only=True)
     tool_prompt_tokens: int | None = field(default=None, kw_only=True)
+    cache_read_audio_tokens: int | None = field(default=None, kw_only=True)
+    """Those of the audio tokens that were read from the cache."""
     reasoning_tokens: int | None = field(default=None, kw_only=True)
     output_audio_tokens: int | None = field(default=None, kw_only=True)
+    output_image_tokens: int | None = field(default=None, kw_only=True)
     accepted_prediction_tokens: int | None = field(default=None, kw_only=True)
     rejected_prediction_tokens: int | None = field(default=None, kw_only=True)
     units: Mapping[str, int] = field(default_factory=dict[str, int], kw_only=True)
@@ -69,5 +72,11 @@ class Usage:
 class Cost:
     """What a usage costs at the price of the moment, and how sure that is."""
 
-    usd: Decimal
+    nanos: int
+    """Nano-dollars."""
     confidence: Confidence
+
+    @property
+    def usd(self) -> Decimal:
+        """US dollars, exactly."""
+        return Decimal(self.nanos).scaleb(-9)

@@ -29,6 +29,8 @@ _BUSY_MILLISECONDS = 5000
 _CONNECT_SECONDS = 3.0
 _STATEMENT_SECONDS = 10.0
 _POOL = 5
+TENANT_SETTING = "ep.tenant"
+"""The setting of a transaction that the policies of row-level security compare with."""
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}",
     "PRAGMA foreign_keys=ON",
@@ -74,11 +76,15 @@ class Storage:
         return self._engine
 
     @asynccontextmanager
-    async def write(self) -> "AsyncGenerator[AsyncConnection]":
-        """A transaction that commits at the end of the block. Raises `DatabaseUnavailable`."""
+    async def write(self, tenant: str | None = None) -> "AsyncGenerator[AsyncConnection]":
+        """A transaction that commits at the end of the block. Raises `DatabaseUnavailable`.
+
+        With `tenant` PostgreSQL shows and takes rows of that tenant only, whatever the statements ask for.
+        """
         engine = await self.engine()
         try:
             async with engine.begin() as connection:
+                await self._wall(connection, tenant)
                 yield connection
             if ARMED:
                 await reach("storage.after_commit")
@@ -88,17 +94,27 @@ class Storage:
             raise _unavailable(self.address, error) from error
 
     @asynccontextmanager
-    async def read(self) -> "AsyncGenerator[AsyncConnection]":
-        """A transaction that only reads. Raises `DatabaseUnavailable`."""
+    async def read(self, tenant: str | None = None) -> "AsyncGenerator[AsyncConnection]":
+        """A transaction that only reads; with `tenant` as in `write`. Raises `DatabaseUnavailable`."""
         engine = await self.engine()
         try:
             async with engine.connect() as raw:
                 connection = await raw.execution_options(ep_read=True)
+                await self._wall(connection, tenant)
                 yield connection
         except _failures() as error:
             if _is_ours(error):
                 raise
             raise _unavailable(self.address, error) from error
+
+    async def _wall(self, connection: "AsyncConnection", tenant: str | None) -> None:
+        """Name the tenant for the policies of row-level security, for this transaction alone."""
+        if tenant == "":
+            raise ValueError("an empty tenant would show the things of all tenants")
+        if tenant is not None and self.is_postgresql:
+            from sqlalchemy import func, select
+
+            await connection.execute(select(func.set_config(TENANT_SETTING, tenant, True)))
 
     async def close(self) -> None:
         """Close all connections; the next use opens new ones."""

@@ -81,8 +81,10 @@ def decode_usage(wire: Mapping[str, object], searches: int = 0) -> Usage:
         input_audio_tokens=_modality(inputs, "AUDIO"),
         input_image_tokens=_modality(inputs, "IMAGE"),
         tool_prompt_tokens=tools,
+        cache_read_audio_tokens=_modality((wire.get("cacheTokensDetails"),), "AUDIO"),
         reasoning_tokens=thoughts,
         output_audio_tokens=_modality((wire.get("candidatesTokensDetails"),), "AUDIO"),
+        output_image_tokens=_modality((wire.get("candidatesTokensDetails"),), "IMAGE"),
         units={"web_search": searches} if searches else {},
         tier=tier if isinstance(tier, str) else _TIERS.get(traffic) if isinstance(traffic, str) else None,
         raw=wire,
@@ -122,8 +124,12 @@ def encode_usage(usage: Usage, *, same: bool) -> Object:
     heard = [{"modality": name, "tokenCount": count} for name, count in spoken if count is not None]
     if heard:
         wire["promptTokensDetails"] = heard
-    if usage.output_audio_tokens is not None:
-        wire["candidatesTokensDetails"] = [{"modality": "AUDIO", "tokenCount": usage.output_audio_tokens}]
+    made = [("AUDIO", usage.output_audio_tokens), ("IMAGE", usage.output_image_tokens)]
+    told = [{"modality": name, "tokenCount": count} for name, count in made if count is not None]
+    if told:
+        wire["candidatesTokensDetails"] = told
+    if usage.cache_read_audio_tokens is not None:
+        wire["cacheTokensDetails"] = [{"modality": "AUDIO", "tokenCount": usage.cache_read_audio_tokens}]
     return wire
 
 

@@ -5,6 +5,7 @@ read; after it only those with a usage or finish reason other than null, an erro
 The usage frame that the patch has asked for is kept from callers who had not: it is the one with usage and no choices.
 """
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -30,6 +31,8 @@ _PEEKED: Mapping[str, type] = {
     "stream_options": dict,
 }
 _NONE: tuple[object, ...] = (None, [])
+_OPEN_END = re.compile(rb'"finish_reason"\s*:\s*null(?:\s*\}\s*\]\s*,\s*("usage"\s*:\s*null))?')
+"""What a chunk says that ends nothing, in its server's spelling."""
 _EXPECTED: Mapping[type, str] = {str: "a string", bool: "true or false", int: "an integer", dict: "an object"}
 
 
@@ -84,6 +87,13 @@ def _last_frames(whole: bytes, start: int) -> int:
     return place + 2
 
 
+_DONE = b"data: [DONE]\n\n"
+
+
+def _says_no_usage(data: bytes) -> bool:
+    return b'"usage"' not in data or _nulls_only(data, b'"usage"', b'"usage":null', b'"usage": null')
+
+
 def _says_no_end(data: bytes) -> bool:
     return (
         b"[DONE]" not in data
@@ -95,7 +105,7 @@ def _says_no_end(data: bytes) -> bool:
 class Reader:
     """What the books need of the chunks of one stream; the same rules as the decoder's."""
 
-    __slots__ = ("_finished", "_has_calls", "_open", "_tally", "metered")
+    __slots__ = ("_finished", "_has_calls", "_mark", "_marks_usage", "_open", "_tally", "metered")
 
     def __init__(self, metered: Metered) -> None:
         self.metered = metered
@@ -103,20 +113,32 @@ class Reader:
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self._has_calls = False
+        self._mark = b'"finish_reason":null'
+        self._marks_usage = False
+
+    def learn(self, frame: bytes) -> None:
+        """Take the spelling of the server from a frame that ends nothing."""
+        found = _OPEN_END.search(frame)
+        if found is not None:
+            self._mark = found[0]
+            self._marks_usage = found[1] is not None
 
     def skips(self, data: bytes) -> bool:
         """Whether nothing in these frames concerns the books.
 
-        Where every frame has a finish reason that is null, none is an end, an error or usage alone; other writers of JSON
-        and servers that send more than chunks cost a few looks more.
+        Where every frame has a finish reason that is null, none is an end, an error or usage alone; writers that change their
+        spelling and servers that send more than chunks cost a few looks more.
         """
-        return (
-            self.metered.committed
-            and (data.count(b'"finish_reason":null') == data.count(b"\n\n") or _says_no_end(data))
-            and (b'"usage"' not in data or _nulls_only(data, b'"usage"', b'"usage":null', b'"usage": null'))
-            and (self._has_calls or b'"tool_calls"' not in data)
-            and b'"error"' not in data
-        )
+        if not self.metered.committed or data.endswith(_DONE):
+            return False
+        frames = data.count(b"\n\n")
+        if data.count(self._mark) != frames:
+            quiet = _says_no_end(data) and _says_no_usage(data)
+        elif self._marks_usage:
+            quiet = data.count(b'"usage"') == frames or _says_no_usage(data)
+        else:
+            quiet = _says_no_usage(data)
+        return quiet and (self._has_calls or b'"tool_calls"' not in data) and b'"error"' not in data
 
     def is_complete(self) -> bool:
         """Whether every choice that began has named its finish reason."""
@@ -193,13 +215,18 @@ class StreamRelay:
     def _read(self, whole: bytes) -> bytes:
         """Read the frames up to the first content, pass those by that concern nobody, and read the last ones."""
         at, shown = 0, b""
+        reader = self._reader
         while not self.metered.committed and (end := whole.find(b"\n\n", at) + 2) > 1:
             frame = whole[at:end]
             shown += frame if self._shows(frame) else b""
             at = end
+        if at:
+            reader.learn(whole[:at])
+            if reader.skips(rest := whole[at:]):
+                return shown + rest
         cut = _last_frames(whole, at)
         middle = whole[at:cut]
-        if middle and not self._reader.skips(middle):
+        if middle and not reader.skips(middle):
             return shown + self._read_all(whole[at:])
         return shown + middle + self._read_all(whole[cut:])
 

@@ -2,7 +2,7 @@
 
 Source: openai SDK 3.52 `types/completion_usage.py`; docs of DeepSeek (`prompt_cache_hit_tokens`), Moonshot (`cached_tokens`),
 Groq (`x_groq.usage`), xAI and Gemini's compatible endpoint (reasoning beside the output), Perplexity (`num_search_queries`),
-OpenRouter (`cost`), all read 2026-11.
+OpenRouter (`cost`), xAI (`cost_in_usd_ticks`), all read 2026-11.
 
 Rules: counts are inclusive. A vendor that reports reasoning beside the completion shows it by a total above the sum, one that
 reports cached tokens beside the prompt by more cached than prompt tokens. Servers that report in every chunk report
@@ -31,6 +31,8 @@ _SUMMED = (
 
 
 _NOTHING_SAID = Usage()
+_TICKS = 10**10
+"""Of a US dollar."""
 
 
 def _object(value: object) -> Mapping[str, object]:
@@ -66,11 +68,10 @@ def read(wire: Mapping[str, object]) -> Usage | None:
     if total is not None and prompt is not None and completion is not None:
         completion = max(completion, total - prompt)
     searches = _count(wire, "num_search_queries")
-    cost = wire.get("cost")
     usage = Usage(
         prompt,
         completion,
-        float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and cost >= 0 else None,
+        _cost(wire),
         cache_read_tokens=cached,
         cache_write_tokens=written,
         input_audio_tokens=_count(details, "audio_tokens"),
@@ -83,6 +84,21 @@ def read(wire: Mapping[str, object]) -> Usage | None:
         raw=wire,
     )
     return None if usage == _NOTHING_SAID else usage
+
+
+def _cost(wire: Mapping[str, object]) -> float | None:
+    """US dollars the provider says it charges; with what the caller's own account pays behind it."""
+    ticks = _count(wire, "cost_in_usd_ticks")
+    if ticks is not None:
+        return ticks / _TICKS
+    cost = _dollars(wire.get("cost"))
+    if cost is not None and wire.get("is_byok") is True:
+        cost += _dollars(_object(wire.get("cost_details")).get("upstream_inference_cost")) or 0.0
+    return cost
+
+
+def _dollars(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 def merge(known: Usage | None, wire: Mapping[str, object]) -> Usage | None:

@@ -13,7 +13,7 @@ from execution_platform.config.spending import BudgetPeriod, RawLimit
 from execution_platform.config.spending_limits import limit_of
 from execution_platform.config.units import Money
 from execution_platform.exceptions import RouterError
-from execution_platform.gateway.policy import Admin, Caller, GatewayState
+from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State
 from execution_platform.ledger.budgets import Amount, Budget, Subjects
 from execution_platform.ledger.configured import budget_of
@@ -22,6 +22,7 @@ from execution_platform.ledger.periods import window
 from execution_platform.ledger.statement import Row, of_bounds, statement
 
 router = APIRouter(prefix="/v1/budgets", tags=["budgets"])
+_KIND = "budget"
 
 
 class Approval(Raw):
@@ -49,7 +50,7 @@ async def list_budgets(state: GatewayState, principal: Caller) -> dict[str, Any]
     if principal.admin:
         rows = await statement(budgeting.store, rules, at)
     else:
-        who = Subjects(principal.tenant, principal.name, principal.team)
+        who = Subjects(principal.tenant, principal.subject, principal.team)
         mine = tuple(bound for bound in rules.binding(who) if bound.scope != "gateway")
         rows = await of_bounds(budgeting.store, mine, at)
     waiting = list(budgeting.reserver.waiting.values())
@@ -61,13 +62,17 @@ async def list_budgets(state: GatewayState, principal: Caller) -> dict[str, Any]
 
 
 @router.post("", status_code=201)
-async def post_budget(state: GatewayState, _: Admin, body: RawLimit) -> dict[str, Any]:
+async def post_budget(state: GatewayState, principal: Caller, request_id: RequestId, body: RawLimit) -> dict[str, Any]:
     """Set the budget of a subject and period, in the form of the configuration file. One that was set before is replaced."""
-    return await _put(state, body)
+    rule = await _put(state, body)
+    await state.access.note(principal, "budget.set", _KIND, rule["id"], rule, request_id)
+    return rule
 
 
 @router.put("/{budget_id}")
-async def put_budget(budget_id: str, state: GatewayState, _: Admin, body: RawLimit) -> dict[str, Any]:
+async def put_budget(
+    budget_id: str, state: GatewayState, principal: Caller, request_id: RequestId, body: RawLimit
+) -> dict[str, Any]:
     """Change a budget that was set before. 404 when there is none of that id."""
     budgeting = state.budgeting
     stored = next((budget for budget in await budgeting.table.all() if budget.id == budget_id), None)
@@ -76,19 +81,22 @@ async def put_budget(budget_id: str, state: GatewayState, _: Admin, body: RawLim
     changed = _budget(state, body)
     if (changed.name, changed.period) != (stored.name, stored.period):
         await budgeting.table.remove(budget_id)
-    return await _put(state, body)
+    rule = await _put(state, body)
+    await state.access.note(principal, "budget.change", _KIND, budget_id, rule, request_id)
+    return rule
 
 
 @router.delete("/{budget_id}", status_code=204)
-async def delete_budget(budget_id: str, state: GatewayState, _: Admin) -> None:
+async def delete_budget(budget_id: str, state: GatewayState, principal: Caller, request_id: RequestId) -> None:
     """Take a budget out of force. 404 when none of that id was set at run time; those of the file are changed there."""
     if not await state.budgeting.table.remove(budget_id):
         raise _unknown(budget_id)
     await state.budgeting.read()
+    await state.access.note(principal, "budget.remove", _KIND, budget_id, {}, request_id)
 
 
 @router.post("/approve")
-async def approve(state: GatewayState, principal: Admin, body: Approval) -> dict[str, Any]:
+async def approve(state: GatewayState, principal: Caller, request_id: RequestId, body: Approval) -> dict[str, Any]:
     """Raise the limits of an account until its current period ends; requests that wait for it go on. 404 for an unknown account."""
     budgeting = state.budgeting
     bound = budgeting.keeper.rules.bound(body.scope, body.period)
@@ -104,6 +112,8 @@ async def approve(state: GatewayState, principal: Admin, body: Approval) -> dict
     state.log.event(
         "budget_approved", scope=bound.scope, period=bound.period, by=principal.name, usd=str(body.usd or 0)
     )
+    more = {"period": bound.period, "usd": str(body.usd or 0), "tokens": body.tokens or 0}
+    await state.access.note(principal, "budget.approve", _KIND, bound.scope, more, request_id)
     (row,) = await of_bounds(budgeting.store, (bound,), at)
     return _shown(row, 0)
 

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Body, Query
 
 from execution_platform.exceptions import UnprocessableRequest
 from execution_platform.gateway.lifecycle import CURRENT
-from execution_platform.gateway.policy import Admin, GatewayState
+from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State
 
 router = APIRouter(prefix="/v1/config", tags=["configuration"])
+_KIND = "configuration"
 
 
 def view(state: State) -> dict[str, Any]:
@@ -26,27 +27,30 @@ def view(state: State) -> dict[str, Any]:
 
 
 @router.get("")
-def show(state: GatewayState, _: Admin) -> dict[str, Any]:
+def show(state: GatewayState, _: Caller) -> dict[str, Any]:
     """The version in force and what its check found. Secrets are not part of it."""
     return view(state)
 
 
 @router.post("/reload")
-async def reload(state: GatewayState, principal: Admin) -> dict[str, Any]:
+async def reload(state: GatewayState, principal: Caller, request_id: RequestId) -> dict[str, Any]:
     """Read the files again and serve them. 422 with every finding when they cannot be served; then nothing changes."""
     before = state.snapshot.version
     changed = await state.lifecycle.reload("api", principal.name)
+    if changed:
+        after = state.snapshot.version
+        await state.access.note(principal, "config.reload", _KIND, after, {"before": before}, request_id)
     return {"changed": changed, "before": before, **view(state)}
 
 
 @router.get("/versions")
-def versions(state: GatewayState, _: Admin) -> dict[str, Any]:
+def versions(state: GatewayState, _: Caller) -> dict[str, Any]:
     """The versions this process has served, the newest first."""
     return {"versions": state.lifecycle.versions.listing()}
 
 
 @router.get("/versions/{version}")
-async def version(version: str, state: GatewayState, _: Admin) -> dict[str, Any]:
+async def version(version: str, state: GatewayState, _: Caller) -> dict[str, Any]:
     """One version with its content, `current` for the one in force; a secret shows where it comes from."""
     name = state.snapshot.version if version == CURRENT else version
     return {"version": name, "config": await state.lifecycle.shown(name)}
@@ -55,7 +59,7 @@ async def version(version: str, state: GatewayState, _: Admin) -> dict[str, Any]
 @router.get("/diff")
 async def diff(
     state: GatewayState,
-    _: Admin,
+    _: Caller,
     before: Annotated[str | None, Query(alias="from")] = None,
     after: Annotated[str | None, Query(alias="to")] = None,
 ) -> dict[str, Any]:
@@ -64,11 +68,17 @@ async def diff(
 
 
 @router.post("/rollback")
-async def rollback(state: GatewayState, principal: Admin, body: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008, FAST002
+async def rollback(
+    state: GatewayState,
+    principal: Caller,
+    request_id: RequestId,
+    body: dict[str, Any] = Body(...),  # noqa: B008, FAST002
+) -> dict[str, Any]:
     """`{"version"}`: serve an earlier version again, until the next reload or new content of the files."""
     version = body.get("version")
     if not isinstance(version, str) or body.keys() != {"version"}:
         raise UnprocessableRequest("give the version and nothing else: GET /v1/config/versions", param="version")
     before = state.snapshot.version
     await state.lifecycle.rollback(version, principal.name)
+    await state.access.note(principal, "config.rollback", _KIND, version, {"before": before}, request_id)
     return {"before": before, **view(state)}

@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse, Response
 from execution_platform.exceptions import PermissionDenied, UnprocessableRequest
 from execution_platform.gateway.policy import Caller, GatewayState, caller
 from execution_platform.gateway.state import State
+from execution_platform.identity.principal import Principal
 from execution_platform.ledger.money import NANOS
-from execution_platform.runtime.call import Principal
 from execution_platform.runtime.tracked import TrackedSpending, tracked_event
 
 if TYPE_CHECKING:

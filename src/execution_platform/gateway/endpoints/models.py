@@ -10,18 +10,18 @@ from execution_platform.exceptions import RouterError
 from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.policy import Caller, GatewayState
 from execution_platform.gateway.state import State
-from execution_platform.runtime.call import Principal
-from execution_platform.runtime.plan import allowed
+from execution_platform.identity.principal import Principal
+from execution_platform.identity.scope import covers, holds
 
 router = APIRouter(tags=["models"])
 
 
 def entries(state: State, principal: Principal) -> list[ModelEntry]:
     """What this caller may name: models of configured providers, personas, logical models."""
-    snapshot = state.snapshot
+    snapshot, scope = state.snapshot, principal.scope
     made: list[ModelEntry] = []
     for target in snapshot.routing.listed:
-        if not principal.models or allowed(principal.models, target):
+        if covers(scope.models, str(target)):
             profile = snapshot.profile(target)
             made.append(
                 ModelEntry(
@@ -33,8 +33,8 @@ def entries(state: State, principal: Principal) -> list[ModelEntry]:
                 )
             )
     personas = snapshot.config.personas
-    made += [ModelEntry(f"persona/{name}") for name in personas if not principal.personas or name in principal.personas]
-    made += [ModelEntry(name) for name in snapshot.config.models if not principal.models or name in principal.models]
+    made += [ModelEntry(f"persona/{name}") for name in personas if holds(scope.personas, name)]
+    made += [ModelEntry(name) for name in snapshot.config.models if covers(scope.models, name)]
     return made
 
 

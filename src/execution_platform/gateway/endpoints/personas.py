@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Body
 
 from execution_platform.exceptions import PermissionDenied, RouterError
-from execution_platform.gateway.policy import Admin, Caller, GatewayState
+from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State
+from execution_platform.identity.scope import holds
 
 router = APIRouter(prefix="/v1/personas", tags=["personas"])
 
@@ -33,7 +34,7 @@ def view(state: State, name: str) -> dict[str, Any]:
 @router.get("")
 def list_personas(state: GatewayState, principal: Caller) -> dict[str, Any]:
     """Every persona this key may use."""
-    names = [name for name in state.snapshot.config.personas if not principal.personas or name in principal.personas]
+    names = [name for name in state.snapshot.config.personas if holds(principal.scope.personas, name)]
     return {"personas": [view(state, name) for name in names]}
 
 
@@ -41,7 +42,7 @@ def list_personas(state: GatewayState, principal: Caller) -> dict[str, Any]:
 def get_persona(name: str, state: GatewayState, principal: Caller) -> dict[str, Any]:
     """One persona. 403 when this key may not use it."""
     shown = view(state, name)
-    if principal.personas and shown["name"] not in principal.personas:
+    if not holds(principal.scope.personas, shown["name"]):
         raise PermissionDenied(f"this key may not use persona {shown['name']}")
     return shown
 
@@ -50,16 +51,19 @@ def get_persona(name: str, state: GatewayState, principal: Caller) -> dict[str, 
 async def put_persona(
     name: str,
     state: GatewayState,
-    principal: Admin,
+    principal: Caller,
+    request_id: RequestId,
     body: dict[str, Any] = Body(...),  # noqa: B008, FAST002
 ) -> dict[str, Any]:
     """Set or change a persona for all requests from now on, over reloads too. The body has the form of the configuration file."""
     await state.lifecycle.switch_persona(name, body, principal.name)
+    await state.access.note(principal, "persona.switch", "persona", name, {"changed": sorted(body)}, request_id)
     return view(state, name)
 
 
 @router.delete("/{name}")
-async def delete_persona(name: str, state: GatewayState, principal: Admin) -> dict[str, Any]:
+async def delete_persona(name: str, state: GatewayState, principal: Caller, request_id: RequestId) -> dict[str, Any]:
     """Take back a switch: what the files say of the persona counts again. 404 when it was not switched."""
     await state.lifecycle.forget_persona(name, principal.name)
+    await state.access.note(principal, "persona.forget", "persona", name, {}, request_id)
     return {"name": name, "version": state.snapshot.version}

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Body
 from execution_platform.exceptions import PermissionDenied, RouterError, UnprocessableRequest
 from execution_platform.gateway.policy import Caller, GatewayState
 from execution_platform.gateway.state import State
+from execution_platform.identity.principal import Principal
+from execution_platform.identity.scope import holds
 from execution_platform.router.target import Target
-from execution_platform.runtime.call import Principal
 from execution_platform.tool_bridge import ToolProtocol
 
 router = APIRouter(prefix="/v1/tools", tags=["tools"])
@@ -28,17 +29,25 @@ def list_tools(
             raise RouterError(f"provider {provider!r} is not configured", param="provider")
         calling = [name for name in calling if name == provider]
     names = None if persona is None else _names_of(state, principal, persona)
+    may = principal.scope.tools
     if provider is not None and not calling:
         return {"tools": []}
-    return {"tools": [_view(tool, calling) for tool in state.tools.tools() if names is None or tool.name in names]}
+    found = [tool for tool in state.tools.tools() if holds(may, tool.name)]
+    return {"tools": [_view(tool, calling) for tool in found if names is None or tool.name in names]}
 
 
 @router.post("/invoke")
-async def invoke_tool(state: GatewayState, _: Caller, body: dict[str, Any] = Body(...)) -> dict[str, Any]:  # noqa: B008, FAST002
+async def invoke_tool(
+    state: GatewayState,
+    principal: Caller,
+    body: dict[str, Any] = Body(...),  # noqa: B008, FAST002
+) -> dict[str, Any]:
     """Run the tool `name` (or `tool_name`) with `args`: `{"ok": true, "result": …}`. 404 for an unknown tool."""
     name = body.get("name", body.get("tool_name"))
     if not isinstance(name, str):
         raise UnprocessableRequest("name: the tool's name is missing or no text", param="name")
+    if not holds(principal.scope.tools, name):
+        raise PermissionDenied(f"this key may not use tool {name}", param="name")
     args: object = body.get("args", {})
     if not isinstance(args, dict):
         raise UnprocessableRequest("args: must be an object", param="args")
@@ -57,7 +66,7 @@ def _names_of(state: State, principal: Principal, persona: str) -> tuple[str, ..
     found = state.snapshot.routing.explain(None, persona, {}).persona
     if found is None:
         return None
-    if principal.personas and found.name not in principal.personas:
+    if not holds(principal.scope.personas, found.name):
         raise PermissionDenied(f"this key may not use persona {found.name}")
     return found.tools
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-HEAD = "0001"
+HEAD = "0002"
 """The version this program was written for."""
 
 VERSION_TABLE = "schema_version"
@@ -90,8 +90,10 @@ def _create(connection: "Connection") -> None:
     from sqlalchemy import Column, MetaData, String, Table, insert
 
     from execution_platform.storage.schema import metadata
+    from execution_platform.storage.schema.walls import raise_walls
 
     metadata.create_all(connection)
+    raise_walls(connection)
     stamp = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True, nullable=False))
     stamp.create(connection, checkfirst=True)
     connection.execute(insert(stamp).values(version_num=HEAD))

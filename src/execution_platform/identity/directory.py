@@ -1,0 +1,200 @@
+"""Which issued key a token is: answered from memory, kept true within two seconds.
+
+Theory of operation
+-------------------
+A token that has no key's form, or whose id was not made under the pepper, is refused before any look-up (E1). A known id is
+answered from memory: the digest is computed and compared, nothing is read. An unknown id is looked up once, however many
+requests ask at the same time (R34), and what is not there is remembered for a few seconds. A task asks the database every
+second for keys that changed since the last time, so that a revocation on any replica is in force here within two (K8).
+
+When the database cannot be asked, keys seen before are believed for ten minutes more; a key that nobody has seen is
+neither right nor wrong, so it is 503 and never 401 (E14).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from execution_platform.config.secret import Secret
+from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
+from execution_platform.identity.keys import digest, is_ours, key_id
+from execution_platform.identity.pepper import Pepper, name_of
+from execution_platform.identity.principal import Principal
+from execution_platform.identity.records import KeyRecord
+from execution_platform.identity.store import KeyStore
+from execution_platform.storage.engine import DatabaseUnavailable
+
+POLL_SECONDS = 1.0
+STALE_SECONDS = 600.0
+_ABSENT_SECONDS = 5.0
+_KEPT = 100_000
+_RETRY_SECONDS = 2
+Taken = Callable[[KeyRecord], Awaitable[None]]
+
+
+class AuthBackendUnavailable(ExecutionPlatformError):
+    """Nobody can say now whether the key is right."""
+
+    kind = ErrorKind.UNAVAILABLE
+    code = "auth_backend_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("gateway keys cannot be checked at the moment; try again shortly", retry_after=_RETRY_SECONDS)
+
+
+class KeyDirectory:
+    """The issued keys as one process knows them."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        pepper: Pepper,
+        *,
+        taken: Taken | None = None,
+        foreign: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._taken = taken
+        """Called with a key before its first use here: what it depends on, such as its budgets, has to be known by then."""
+        self._foreign = foreign
+        """Told the id of a key that was issued under another pepper."""
+        self._is_foreign = False
+        self._clock = clock
+        self._known: dict[str, tuple[KeyRecord, Principal]] = {}
+        self._absent: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[KeyRecord | None]] = {}
+        self._revision: int | None = None
+        self._guess: bool | None = None
+        self._asked_at = clock()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def issued(self) -> bool | None:
+        """Whether any key was ever issued; None while nobody has said."""
+        return self._guess if self._revision is None else self._revision > 0
+
+    def start(self) -> None:
+        """Begin to follow changes."""
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """End following."""
+        tasks = [*self._asking.values(), *([] if self._task is None else [self._task])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._task = None
+
+    def known(self, token: bytes) -> Principal | None:
+        """The caller, from memory alone; None when that says nothing or no."""
+        identity = key_id(token)
+        found = None if identity is None else self._known.get(identity)
+        if found is None or self._clock() - self._asked_at > STALE_SECONDS:
+            return None
+        return found[1] if self._matches(found[0], token) else None
+
+    async def find(self, token: bytes) -> Principal | None:
+        """The caller; None for a token that is no key. Raises `AuthBackendUnavailable` when nobody can say."""
+        identity = key_id(token)
+        pepper = None if identity is None else self._pepper.read()
+        if identity is None or pepper is None or not is_ours(identity, pepper):
+            return None
+        found = self._known.get(identity)
+        if found is None or self._clock() - self._asked_at > STALE_SECONDS:
+            if self._absent.get(identity, 0.0) > self._clock():
+                return None
+            record = await self._look_up(identity)
+        else:
+            record = found[0]
+        if record is None or not self._matches(record, token):
+            return None
+        return record.principal()
+
+    def _matches(self, record: KeyRecord, token: bytes) -> bool:
+        pepper: Secret | None = self._pepper.read()
+        return pepper is not None and record.matches(digest(token, pepper), datetime.now(UTC))
+
+    async def _look_up(self, identity: str) -> KeyRecord | None:
+        """Ask the database once for all who wait for the same key."""
+        asking = self._asking.get(identity)
+        if asking is None:
+            asking = self._asking[identity] = asyncio.create_task(self._ask(identity))
+            asking.add_done_callback(lambda _: self._asking.pop(identity, None))
+        try:
+            return await asyncio.shield(asking)
+        except DatabaseUnavailable as error:
+            raise AuthBackendUnavailable from error
+
+    async def _ask(self, identity: str) -> KeyRecord | None:
+        if self._revision is None:
+            await self.refresh()
+        while True:
+            seen = self._revision
+            record = await self._store.find(identity)
+            if record is not None and self._taken is not None:
+                await self._taken(record)
+            if self._revision == seen:  # else a change may have gone by while this was on its way
+                break
+        if record is None:
+            if len(self._absent) >= _KEPT:
+                self._absent.clear()
+            self._absent[identity] = self._clock() + _ABSENT_SECONDS
+        else:
+            self._keep(record)
+        return record
+
+    def _keep(self, record: KeyRecord) -> None:
+        held = self._known.get(record.id)
+        if held is not None and held[0].revision > record.revision:
+            return  # what was asked for earlier arrives later
+        if held is None and len(self._known) >= _KEPT:
+            self._known.clear()
+        self._known[record.id] = (record, record.principal())
+        self._absent.pop(record.id, None)
+
+    async def learn(self) -> None:
+        """Find out whether any key was ever issued. Raises `AuthBackendUnavailable`.
+
+        Where the database is away and no pepper is at hand no issued key could be checked, so none is assumed until the
+        database is back: a gateway for one developer starts without it.
+        """
+        if self.issued is None:
+            try:
+                await self.refresh()
+            except DatabaseUnavailable as error:
+                if self._pepper.read() is not None:
+                    raise AuthBackendUnavailable from error
+                self._guess = False
+
+    async def refresh(self) -> None:
+        """Take over what has changed. Raises `DatabaseUnavailable`."""
+        asked_at = self._clock()
+        seen = self._revision
+        if seen is None:
+            seen = self._revision = await self._store.revision()
+        for record in await self._store.changed_since(seen - 1):
+            self._revision = max(self._revision or 0, record.revision)
+            self._absent.pop(record.id, None)
+            self._check_pepper(record)
+            if record.id in self._known:
+                self._keep(record)
+        self._asked_at = asked_at
+
+    def _check_pepper(self, record: KeyRecord) -> None:
+        """Tell once of a key that no token can match here, because another pepper made its digest."""
+        pepper = self._pepper.read()
+        if not self._is_foreign and record.revoked_at is None and (pepper is None or record.pepper != name_of(pepper)):
+            self._is_foreign = True
+            if self._foreign is not None:
+                self._foreign(record.id)
+
+    async def _follow(self) -> None:
+        while True:
+            # What is known stays believed until it is stale; the storage reports its own state.
+            with suppress(DatabaseUnavailable):
+                await self.refresh()
+            await asyncio.sleep(POLL_SECONDS)
