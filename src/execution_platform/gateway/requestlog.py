@@ -68,7 +68,7 @@ class RequestLog:
             "request_id": call.id,
             "timestamp": datetime.now(UTC),
             "tenant": call.principal.tenant,
-            "key_id": call.principal.name,
+            "key_id": call.principal.subject,
             "persona": route.persona.name if route is not None and route.persona is not None else "",
             "run_id": call.run,
             "provider": target.provider if target is not None else "",

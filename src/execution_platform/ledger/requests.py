@@ -64,7 +64,8 @@ async def page(
         asked = asked.where(columns.timestamp < end)
     if before is not None:
         asked = asked.where(columns.seq < before)
-    async with storage.read() as connection:
+    tenant = only.get("tenant")
+    async with storage.read(str(tenant) if tenant else None) as connection:
         rows = await connection.execute(asked.order_by(columns.seq.desc()).limit(limit))
         return [_named(row) for row in rows.mappings()]
 
@@ -75,7 +76,7 @@ async def find(storage: Storage, request_id: str, tenant: str | None) -> dict[st
     asked = select(request_log).where(columns.request_id == request_id).order_by(columns.seq.desc()).limit(1)
     if tenant is not None:
         asked = asked.where(columns.tenant == tenant)
-    async with storage.read() as connection:
+    async with storage.read(tenant) as connection:
         row = (await connection.execute(asked)).mappings().first()
     return None if row is None else _named(row)
 
