@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from execution_platform import __version__
-from execution_platform.cli import budgets, chat, config, costs, db, doctor, explain, personas, providers, serve
+from execution_platform.cli import budgets, chat, config, costs, db, doctor, explain, personas, prices, providers, serve
 
 app = typer.Typer(
     name="ep",
@@ -24,6 +24,7 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
+app.add_typer(prices.app, name="prices")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's
