@@ -142,6 +142,12 @@ def find(kind: str, model: str, base_url: str | None = None) -> Listed | None:
     return None
 
 
+def is_free(kind: str, model: str) -> bool:
+    """Whether the name of a model says that it costs nothing."""
+    ending = cast("Mapping[str, str]", _data()["free"]).get(kind)
+    return ending is not None and model.endswith(ending)
+
+
 def ceiling(kind: str, model: str) -> Price | None:
     """What a model that stands for others costs at most; None for a model with a price."""
     for row in cast("list[Mapping[str, str]]", _data().get("ceiling", [])):

@@ -21,7 +21,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
-from execution_platform.catalog.listed import PLAIN, Listed, Terms, ceiling, find, nanos, reports_cost
+from execution_platform.catalog.listed import PLAIN, Listed, Terms, ceiling, find, is_free, nanos, reports_cost
 from execution_platform.catalog.rates import FREE, Price, Rates
 from execution_platform.config.pricing import PriceOverride, RateOverride
 from execution_platform.config.values import ProviderConfig, Resolved
@@ -245,7 +245,7 @@ class PriceBook:
         for name in (model, ANY):
             if name in known.prices:
                 return known.prices[name], change
-        if known.free:
+        if known.free or is_free(known.kind, model):
             return _FREE, change
         listed = find(known.kind, model, known.base_url)
         if listed is None:

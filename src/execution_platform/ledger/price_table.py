@@ -48,7 +48,7 @@ class StoredPrice(NamedTuple):
     @property
     def version(self) -> str:
         """What events say of it: its first day, and when it was set."""
-        return f"table@{self.start.isoformat()}/{self.updated_at:%Y%m%dT%H%M%SZ}"
+        return f"table@{self.start.isoformat()}/{self.updated_at:%Y%m%dT%H%M%S.%fZ}"
 
 
 class PriceTable:
