@@ -256,11 +256,13 @@ def test_only_an_admin_sets_prices(tmp_path: Path) -> None:
                 price = {"input": 1, "output": 1}
                 assert (await put(gateway, "openai/gpt-4o", price, **mine)).status == 403
                 assert (await put(gateway, "openai/gpt-4o", price)).status == 401
-                assert (await gateway.get("/v1/prices", **mine)).status == 200
+                assert (await gateway.get("/v1/prices", **mine)).status == 403
                 assert (await gateway.get("/v1/prices/set", **mine)).status == 403
                 assert (await put(gateway, "openai/gpt-4o", price, **ADMIN)).status == 200
                 (row,) = (await gateway.get("/v1/prices/set", **ADMIN)).json()["prices"]
-                assert row["set_by"] == "master"
+                assert row["set_by"]
+                (entry,) = (await gateway.get("/v1/audit", **ADMIN)).json()["entries"]
+                assert (entry["action"], entry["object"]) == ("price.set", "price")
 
     asyncio.run(run())
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from execution_platform.catalog.prices import ANY, Source
 from execution_platform.catalog import showing
+from execution_platform.catalog.prices import ANY, Source
 from execution_platform.config.pricing import RawPrice, price_override, told
 from execution_platform.config.problems import suggest
 from execution_platform.exceptions import RouterError, UnprocessableRequest
