@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from execution_platform.testing import FakeUpstream, Gate, Script, Text, Tokens
+from execution_platform import _json
+from execution_platform.testing import Cut, FakeUpstream, Gate, Raw, Script, Text, Tokens
 from gateway.books import stored
 from serving import Got, Served, chat_body, serving, three_vendors
 
@@ -288,5 +289,89 @@ def test_explain_names_a_target_without_a_price(tmp_path: Path) -> None:
             assert "its price is not known" in row["refused"]
             (row,) = (await gateway.post("/v1/explain", {"model": "openai/gpt-4o"})).json()["candidates"]
             assert row["estimate"]["price_version"].startswith("genai-prices/")
+
+    asyncio.run(run())
+
+
+def native_answer(usage: dict[str, Any], **more: Any) -> Script:
+    """A chat completion whose usage is exactly this."""
+    message = {"role": "assistant", "content": "ok"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    answer = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+    return Script(Raw(body=_json.dumps({**answer, **more})))
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic"], ids=["relayed", "translated"])
+@pytest.mark.parametrize(
+    ("usage", "nanos", "confidence"),
+    [
+        ({"cost": 0.0123}, 12_300_000, "provider_reported"),
+        # The caller's own account behind it pays upstream; what OpenRouter takes is its fee.
+        (
+            {"cost": 0.0005, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.01}},
+            10_500_000,
+            "provider_reported",
+        ),
+        ({"cost": 0}, 3_500_000, "metered"),
+        ({}, 3_500_000, "metered"),
+    ],
+)
+def test_what_openrouter_charges_is_what_the_books_have(
+    usage: dict[str, Any], nanos: int, confidence: str, dialect: str, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            config = three_vendors(upstream)
+            given = {"base_url": f"{upstream.url}/v1", "api_key": "sk-or-canary-1", "models": ["openai/gpt-4o"]}
+            config["providers"]["openrouter"] = given
+            async with serving(tmp_path, config) as gateway:
+                upstream.script(native_answer({"prompt_tokens": 1000, "completion_tokens": 100, **usage}))
+                got = await ask(gateway, "openrouter/openai/gpt-4o", dialect)
+                assert got.status == 200, got.body
+                (row,) = await stored(gateway)
+                assert (row["cost_nanos"], row["confidence"]) == (nanos, confidence)
+
+    asyncio.run(run())
+
+
+def test_a_cost_that_others_report_is_not_believed(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            upstream.script(native_answer({"prompt_tokens": 1000, "completion_tokens": 100, "cost": 0.000001}))
+            await ask(gateway, "openai/gpt-4o")
+            (row,) = await stored(gateway)
+            assert (row["cost_nanos"], row["confidence"]) == (3_500_000, "metered")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic"], ids=["relayed", "translated"])
+@pytest.mark.parametrize(("tier", "nanos"), [("default", 3_500_000), ("priority", 5_950_000), ("batch", 1_750_000)])
+def test_the_tier_that_answered_sets_the_price(tier: str, nanos: int, dialect: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            upstream.script(native_answer({"prompt_tokens": 1000, "completion_tokens": 100}, service_tier=tier))
+            got = await ask(gateway, "openai/gpt-4o", dialect)
+            assert got.status == 200, got.body
+            (row,) = await stored(gateway)
+            assert row["cost_nanos"] == nanos
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai_chat"], ids=["relayed", "translated"])
+def test_a_cut_stream_keeps_the_rates_of_its_cached_prompt(dialect: str, tmp_path: Path) -> None:
+    """Field item 13: a prompt out of the cache is not billed as a new one."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            told = Tokens(input=10_000, cached=8000, cache_write=1000)
+            upstream.script(Script(Text("word " * 40), usage=told, faults=[Cut(after=10, of="content")]))
+            await ask(gateway, "anthropic/claude-sonnet-4-5", dialect, stream=True)
+            (row,) = await stored(gateway)
+            assert (row["cache_read_tokens"], row["cache_write_tokens"]) == (8000, 1000)
+            assert row["confidence"] == "estimated"
+            prompt = 1000 * 3000 + 8000 * 300 + 1000 * 3750
+            assert 0 < row["cost_nanos"] - prompt <= 45 * 15_000
 
     asyncio.run(run())
