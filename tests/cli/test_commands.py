@@ -230,7 +230,15 @@ def checks(result, code):
 
 def test_the_doctor_finds_a_sound_installation_sound(configured):
     found = checks(ep("doctor", "--json"), Exit.OK)
-    assert {area for area, *_ in found} == {"python", "packages", "configuration", "providers", "gateway", "workspace"}
+    assert {area for area, *_ in found} == {
+        "python",
+        "packages",
+        "configuration",
+        "providers",
+        "prices",
+        "gateway",
+        "workspace",
+    }
     assert ("providers", "ok", "near: live", None) in found
     assert any(
         area == "providers" and state == "warn" and "makes its answers up" in message

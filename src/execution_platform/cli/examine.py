@@ -34,7 +34,7 @@ _PORTS = {"http": 80, "https": 443}
 class Finding:
     """One line of the report."""
 
-    area: Literal["python", "packages", "configuration", "providers", "gateway", "replicas", "workspace"]
+    area: Literal["python", "packages", "configuration", "providers", "prices", "gateway", "replicas", "workspace"]
     state: Literal["ok", "warn", "fail"]
     message: str
     remedy: str | None = None
@@ -52,6 +52,7 @@ def examine(config: str | None) -> list[Finding]:
         with open_snapshot(settings, discover=True) as snapshot:
             found.extend(_configuration(snapshot, settings))
             found.extend(_providers(snapshot, settings))
+            found.extend(_prices(snapshot))
             found.extend(_gateway(settings, has_key=bool(settings.master_key or snapshot.config.keys)))
             found.extend(_replicas(settings))
             found.extend(_workspace(settings))
@@ -115,6 +116,15 @@ def _providers(snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("providers", "ok", f"{name}: {row['state']}")
     yield _default(snapshot)
+
+
+def _prices(snapshot: Snapshot) -> Iterator[Finding]:
+    """Prices of the configuration and the lists; those set at run time are not read, for that needs the database."""
+    unpriced = snapshot.prices.unpriced()
+    for one in unpriced:
+        yield Finding("prices", "warn", f"{one.provider}/{one.model} has no price, so it is refused", one.remedy)
+    if not unpriced:
+        yield Finding("prices", "ok", "every configured model has a price")
 
 
 def _default(snapshot: Snapshot) -> Finding:

@@ -17,6 +17,7 @@ bytes only counts.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 
 from execution_platform.dialects.base import Metered
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProviderError
@@ -217,15 +218,12 @@ class Books:
 
     def _counted(self, one: Try, metered: Metered) -> tuple[Counts, int, Confidence]:
         """An answer whose end nobody told: what came of it."""
-        usage = metered.usage
-        prompt = usage.input_tokens if usage is not None else None
-        told = 0 if usage is None else usage.completion_tokens
-        answer = max(told, tokens_so_far(metered, one.call.dialect))
-        estimate = Usage(
-            self._prompt(one.call) if prompt is None else prompt,
-            answer,
-            cache_read_tokens=None if usage is None else usage.cache_read_tokens,
-            cache_write_tokens=None if usage is None else usage.cache_write_tokens,
+        told = metered.usage or Usage()
+        estimate = replace(
+            told,
+            input_tokens=self._prompt(one.call) if told.input_tokens is None else told.input_tokens,
+            output_tokens=max(told.completion_tokens, tokens_so_far(metered, one.call.dialect)),
+            cost_usd=None,
             estimated=True,
         )
         return self._reported_as_estimate(one, estimate)
