@@ -83,7 +83,7 @@ def read(wire: Mapping[str, object]) -> Usage | None:
         units={} if searches is None else {"web_search": searches},
         raw=wire,
     )
-    return None if usage == _NOTHING_SAID else usage
+    return None if prompt is None and completion is None and usage == _NOTHING_SAID else usage
 
 
 def _cost(wire: Mapping[str, object]) -> float | None:
