@@ -218,7 +218,7 @@ async def _run(call: Call) -> Answer:
         await throttle(call)
     if call.operation == "chat":
         reserver = None if call.books is None else call.books.reserver
-        if reserver is not None and reserver.has_rules:
+        if reserver is not None and reserver.binds(call):
             await reserver.ahead(call)
         return _guarded(call, await execute(call))
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))

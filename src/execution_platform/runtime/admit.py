@@ -107,10 +107,10 @@ class Reserver:
         self.waiting: dict[str, Waiting] = {}
         """Requests that are held for an approval, by id."""
 
-    @property
-    def has_rules(self) -> bool:
-        """Whether there is any budget."""
-        return self.keeper.rules.any
+    def binds(self, call: Call) -> bool:
+        """Whether any budget must be obeyed at the first target."""
+        route = call.route
+        return route is not None and bool(binding(self.keeper.rules, call, route.targets[0]))
 
     async def ahead(self, call: Call) -> None:
         """Reserve for the first target before any time of an upstream runs; pause or turn to a cheaper chain where a budget says so.
