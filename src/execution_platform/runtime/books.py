@@ -155,6 +155,8 @@ class Books:
             last = _final(call, tries)
             for each in left:
                 self._settle(each, final=each is last)
+        # A try knows its call: the two would keep each other, and the request's body, until the collector comes by.
+        tries.clear()
 
     def watch(self, one: Try) -> None:
         """Write checkpoints for a try that has left, until it is settled."""
