@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ExecutionPlatformError
-from execution_platform.ledger.money import to_nanos
 from execution_platform.ledger.outbox import happens
 from execution_platform.router.chain import aclose
 from execution_platform.runtime.answer import Answer
@@ -84,7 +83,7 @@ class RequestLog:
             "first_content_ms": None if first is None else round((first - call.started) * 1000, 2),
             "input_tokens": usage.prompt_tokens if usage is not None else 0,
             "output_tokens": usage.completion_tokens if usage is not None else 0,
-            "cost_nanos": to_nanos(outcome.cost.usd) if outcome.cost is not None else 0,
+            "cost_nanos": outcome.cost.nanos if outcome.cost is not None else 0,
             "config_version": call.snapshot.version,
             "trace_id": call.trace.trace_id if call.trace is not None else None,
             "request_body": clean(call.body[:CONTENT_BYTES]) if content else None,

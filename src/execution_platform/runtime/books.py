@@ -139,9 +139,11 @@ class Books:
     def answered(self, call: Call) -> None:
         """`call` has its answer in full, and what that used: it is settled now, and not when all of it is sent."""
         metered = call.outcome.metered
-        one = next((each for each in call.outcome.tries if each.attempt.metered is metered), None)
-        if one is not None and one.departed and not one.settled and metered.usage is not None:
-            self._settle(one, final=True)
+        for one in call.outcome.tries:
+            if one.attempt.metered is metered:
+                if one.departed and not one.settled and metered.usage is not None:
+                    self._settle(one, final=True)
+                return
 
     def close(self, call: Call) -> None:
         """The call is over, in whatever way: settle what is not settled yet, one of its tries as the final one."""
@@ -149,12 +151,13 @@ class Books:
             call.ahead.release()
             call.ahead = None
         tries = call.outcome.tries
-        if not tries:
-            return
-        last = _final(call, tries)
-        for each in tries:
-            if each.departed and not each.settled:
+        left = [each for each in tries if each.departed and not each.settled]
+        if left:
+            last = _final(call, tries)
+            for each in left:
                 self._settle(each, final=each is last)
+        # A try knows its call: the two would keep each other, and the request's body, until the collector comes by.
+        tries.clear()
 
     def watch(self, one: Try) -> None:
         """Write checkpoints for a try that has left, until it is settled."""
@@ -302,6 +305,8 @@ def _final(call: Call, tries: Sequence[Try]) -> Try | None:
     """The try that ends the call: the one that answered, else the last that was not given up for another."""
     run = call.outcome.run
     winner = None if run is None else run.winner
+    if len(tries) == 1 and tries[0].attempt is winner and not tries[0].settled:
+        return tries[0]
     departed = [each for each in tries if each.departed]
     if any(each.settled and each.attempt is winner for each in departed):
         return None  # settled when its answer was complete
