@@ -73,7 +73,7 @@ class Bookkeeping:
                 f"the journal cannot be written below the workspace: {error.strerror}; set EP_WORKSPACE_ROOT to a "
                 "folder this process may write"
             ) from error
-        self.outbox = Outbox(self.ledger.journal, self, tell=self._tell)
+        self.outbox = Outbox(self.ledger.tail, self, tell=self._tell)
         self.books.ledger = self.ledger
         self.books.start()
         self._stopping.clear()
@@ -122,7 +122,6 @@ class Bookkeeping:
     async def store(self) -> "EventStore":
         """Where events are stored, ready for use. Raises `DatabaseUnavailable`."""
         if self._store is None:
-            await self.storage.engine()
             from execution_platform.ledger.store import EventStore
 
             self._store = EventStore(self.storage, self.projections)
