@@ -154,6 +154,8 @@ class Books:
         for each in tries:
             if each.departed and not each.settled:
                 self._settle(each, final=each is last)
+        # A try knows its call: a call that knew its tries on would be garbage of the slow kind, with its body.
+        tries.clear()
 
     def watch(self, one: Try) -> None:
         """Write checkpoints for a try that has left, until it is settled."""
