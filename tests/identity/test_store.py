@@ -138,7 +138,9 @@ def test_a_flipped_byte_in_the_database_is_named(database_url: str) -> None:
             for _ in range(5):
                 await here.key()
             postgresql = here.storage.is_postgresql
-            drop = "DROP TRIGGER audit_log_append_only ON audit_log" if postgresql else "DROP TRIGGER audit_log_no_update"
+            drop = (
+                "DROP TRIGGER audit_log_append_only ON audit_log" if postgresql else "DROP TRIGGER audit_log_no_update"
+            )
             async with here.storage.write() as connection:
                 await connection.execute(text(drop))
                 await connection.execute(update(audit_log).where(audit_log.c.position == 3).values(actor="mastes"))

@@ -97,7 +97,8 @@ def test_a_projection_that_fails_undoes_the_whole_batch(database_url: str) -> No
     """R37: no sum without its events, no events without their sum."""
 
     class Failing:
-        active = True
+        def concerns(self, events: Sequence[CostEvent]) -> bool:
+            return True
 
         def project(self, connection: object, events: Sequence[CostEvent]) -> None:
             raise ArithmeticError
@@ -121,7 +122,8 @@ def test_a_projection_sees_every_event_exactly_once(database_url: str) -> None:
             self.seen: list[str] = []
             self.kept = 0
 
-        active = True
+        def concerns(self, events: Sequence[CostEvent]) -> bool:
+            return True
 
         def project(self, connection: object, events: Sequence[CostEvent]) -> None:
             self.seen += [each.id for each in events]

@@ -63,7 +63,7 @@ def _drift_locally(start: int, end: int, session: "Session") -> Drift:
     events = "FROM cost_events WHERE timestamp >= :begun AND timestamp < :over"
     hours = "FROM cost_rollups WHERE grain = 'h' AND bucket >= :start AND bucket < :end"
     asked = (
-        f"SELECT (SELECT count(*) {events}), (SELECT coalesce(sum(attempts), 0) {hours}),"  # noqa: S608 - constants
+        f"SELECT (SELECT count(*) {events}), (SELECT coalesce(sum(attempts), 0) {hours}),"
         f" (SELECT coalesce(sum(cost_nanos), 0) {events}), (SELECT coalesce(sum(cost_nanos), 0) {hours})"
     )
     given = {"start": start, "end": end, "begun": local_moment(start * NANOS), "over": local_moment(end * NANOS)}

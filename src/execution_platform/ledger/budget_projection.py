@@ -74,6 +74,13 @@ def charges_by_rules(rules: Rules, dispatch: Dispatch) -> list[Charge]:
     return [Charge(bound, window(bound.period, at, bound.zone).start, None) for bound in bounds]
 
 
+def _likeness(dispatch: Dispatch) -> tuple[str, ...]:
+    """What decides which budgets bind a dispatch."""
+    account = dispatch.account
+    who = (account.tenant, account.key_id, account.team, account.persona, account.run_id)
+    return (*who, dispatch.provider, dispatch.model)
+
+
 class BudgetProjection:
     """`Projection` of cost events onto budget windows."""
 
@@ -82,10 +89,15 @@ class BudgetProjection:
         self._charges = charges
         self._announcer = announcer
 
-    @property
-    def active(self) -> bool:
-        """Whether anything is limited, or was when something was dispatched."""
-        return self._rules().any or self._charges.charges
+    def concerns(self, events: Sequence[CostEvent]) -> bool:
+        """Whether any of `events` is charged to anything."""
+        if self._charges.charges:
+            return True
+        rules = self._rules()
+        if not rules.any:
+            return False
+        alike = {_likeness(event.dispatch): event.dispatch for event in events}
+        return any(charges_by_rules(rules, dispatch) for dispatch in alike.values())
 
     def project(self, connection: "Connection", events: Sequence[CostEvent]) -> None:
         """Add the costs of `events`, none of which was stored before."""
@@ -99,8 +111,9 @@ class BudgetProjection:
 
     def stored(self, events: Sequence[CostEvent]) -> None:
         """Their charges are not needed any more."""
-        for event in events:
-            self._charges.forget(event.dispatch)
+        if self._charges.charges:
+            for event in events:
+                self._charges.forget(event.dispatch)
 
     def _sums(self, events: Sequence[CostEvent]) -> "dict[_Key, _Sum]":
         rules = self._rules()
@@ -155,9 +168,7 @@ def _add(connection: "Connection", key: _Key, total: _Sum) -> list[Reached]:
     )
     row = connection.execute(statement).mappings().first()
     if row is None:
-        insert_quietly(
-            connection, budget_windows, [{"scope": key.scope, "period": key.period, "period_start": start}]
-        )
+        insert_quietly(connection, budget_windows, [{"scope": key.scope, "period": key.period, "period_start": start}])
         row = connection.execute(statement).mappings().one()
     released = NOTHING
     for lease in sorted(total.leases):

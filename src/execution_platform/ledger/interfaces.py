@@ -131,9 +131,8 @@ class CostEvent(msgspec.Struct, frozen=True, gc=False):
 class Projection(Protocol):
     """A sum of events that is kept in the transaction that stores them, and therefore never differs from them."""
 
-    @property
-    def active(self) -> bool:
-        """Whether any event could concern it now."""
+    def concerns(self, events: Sequence[CostEvent]) -> bool:
+        """Whether `project` would keep anything of `events`. Called in a thread, before the transaction."""
         ...
 
     def project(self, connection: "Connection", events: Sequence[CostEvent]) -> None:

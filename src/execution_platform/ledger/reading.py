@@ -42,7 +42,9 @@ class Reader:
     def __init__(self, folder: Path, place: Place | None = None, tries: Mapping[str, Dispatch] | None = None) -> None:
         """At the begin of what there is, or at `place`, where `tries` are open."""
         self.folder = folder
-        self.number, self.offset = place or Place(next(iter(segments(folder)), 1), len(HEADER))
+        begin = place or Place(next(iter(segments(folder)), 1), len(HEADER))
+        self.number: int = begin.number
+        self.offset: int = begin.offset
         self.open: dict[str, Dispatch] = dict(tries or ())
         self.progress: dict[str, Checkpoint] = {}
         self.damaged = 0

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from execution_platform._failpoint import ARMED, hit, reach
 from execution_platform.ledger import rollups
@@ -48,17 +48,16 @@ class EventStore:
         await self.prepare()
         if not events:
             return 0
-        projections = [each for each in self._projections if each.active]
         if self.storage.is_postgresql:
-            new = await self._send(events, projections)
+            new = await self._send(events)
         else:
-            new = await self.storage.local(partial(_store, events, projections))
-        for projection in projections:
+            new = await self.storage.local(partial(_store, events, self._projections))
+        for projection in self._projections:
             projection.stored(events)
         return new
 
-    async def _send(self, events: Sequence[CostEvent], projections: Sequence[Projection]) -> int:
-        unique, rows, sums = await asyncio.to_thread(_prepared, events)
+    async def _send(self, events: Sequence[CostEvent]) -> int:
+        unique, rows, sums, projections = await asyncio.to_thread(_prepared, events, self._projections)
         async with self.storage.write() as connection:
             if ARMED:
                 await reach("ledger.before_insert")
@@ -126,16 +125,29 @@ def _unique(events: Sequence[CostEvent]) -> list[CostEvent]:
     return list(unique.values())
 
 
-def _prepared(events: Sequence[CostEvent]) -> tuple[list[CostEvent], list[tuple[Any, ...]], list[rollups.Row]]:
+class _Prepared(NamedTuple):
+    unique: list[CostEvent]
+    rows: list[tuple[Any, ...]]
+    sums: list[rollups.Row]
+    projections: list[Projection]
+
+
+def _prepared(events: Sequence[CostEvent], projections: Sequence[Projection]) -> _Prepared:
     unique = _unique(events)
-    return unique, [row(event) for event in unique], rollups.rows_of(unique)
+    rows = [row(event) for event in unique]
+    return _Prepared(unique, rows, rollups.rows_of(unique), _concerned(projections, unique))
+
+
+def _concerned(projections: Sequence[Projection], events: Sequence[CostEvent]) -> list[Projection]:
+    return [each for each in projections if each.concerns(events)]
 
 
 def _store(events: Sequence[CostEvent], projections: Sequence[Projection], session: "Session") -> int:
     """One transaction on SQLite, in the thread of its driver."""
     new = _unique(events)
     rows = [local_row(event) for event in new]
-    with session.sqlalchemy() if projections else nullcontext() as connection, session.transaction():
+    concerned = _concerned(projections, new)
+    with session.sqlalchemy() if concerned else nullcontext() as connection, session.transaction():
         if ARMED:
             hit("ledger.before_insert")
         known = insert_locally(session, rows)
@@ -145,7 +157,7 @@ def _store(events: Sequence[CostEvent], projections: Sequence[Projection], sessi
             hit("ledger.after_insert")
         rollups.add_locally(session, rollups.rows_of(new))
         if connection is not None and new:
-            for projection in projections:
+            for projection in concerned:
                 projection.project(connection, new)
         if ARMED:
             hit("ledger.before_commit")
