@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,11 @@ from execution_platform.config.settings import Settings
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError
 from execution_platform.gateway.requestlog import RequestLog
+from execution_platform.ledger.audit import ALARM, drift
 from execution_platform.ledger.books import JournalLedger
 from execution_platform.ledger.interfaces import CostEvent, Projection, Settled
 from execution_platform.ledger.outbox import Outbox, happens
+from execution_platform.ledger.rollups import DAY, HOUR
 from execution_platform.runtime.books import Books
 from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
@@ -33,7 +34,7 @@ JOURNAL = "journal"
 _RECOVER_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
-_CHECKED = timedelta(days=2)
+_CHECKED = 2 * DAY
 _LAST_DELIVERY_SECONDS = 5.0
 _FRESH_SECONDS = 1.0
 
@@ -73,7 +74,7 @@ class Bookkeeping:
                 f"the journal cannot be written below the workspace: {error.strerror}; set EP_WORKSPACE_ROOT to a "
                 "folder this process may write"
             ) from error
-        self.outbox = Outbox(self.ledger.journal, self, tell=self._tell)
+        self.outbox = Outbox(self.ledger.tail, self, tell=self._tell)
         self.books.ledger = self.ledger
         self.books.start()
         self._stopping.clear()
@@ -122,7 +123,6 @@ class Bookkeeping:
     async def store(self) -> "EventStore":
         """Where events are stored, ready for use. Raises `DatabaseUnavailable`."""
         if self._store is None:
-            await self.storage.engine()
             from execution_platform.ledger.store import EventStore
 
             self._store = EventStore(self.storage, self.projections)
@@ -172,12 +172,8 @@ class Bookkeeping:
     async def check(self) -> None:
         """Compare the sums of the last two days with their events, and tell when they differ. Raises `DatabaseUnavailable`."""
         await self.store()
-        from execution_platform.ledger.audit import ALARM, drift
-        from execution_platform.ledger.reports import Span
-
-        now = datetime.now(UTC)
-        async with self.storage.read() as connection:
-            found = await drift(connection, Span.of(now - _CHECKED, now))
+        end = int(time.time()) // HOUR * HOUR + HOUR
+        found = await drift(self.storage, end - _CHECKED, end)
         self._metrics.ledger.drift.set(found.ratio)
         if found.ratio > ALARM:
             self._log.event(

@@ -174,8 +174,13 @@ class KeyDirectory:
         """Take over what has changed. Raises `DatabaseUnavailable`."""
         asked_at = self._clock()
         seen = self._revision
-        if seen is None:
-            seen = self._revision = await self._store.revision()
+        if not seen:
+            newest = await self._store.revision()
+            if not newest:
+                self._revision, self._asked_at = 0, asked_at
+                return  # none was ever issued, which is cheap to know
+            if seen is None:
+                seen = self._revision = newest
         for record in await self._store.changed_since(seen - 1):
             self._revision = max(self._revision or 0, record.revision)
             self._absent.pop(record.id, None)

@@ -11,6 +11,7 @@ from execution_platform._failpoint import ARMED, hit
 from execution_platform.config.values import Durability
 from execution_platform.ledger.interfaces import Checkpoint, Dispatch, Settled, Settlement, StorageUnavailable
 from execution_platform.ledger.journal import CAP_BYTES, Journal, JournalFull
+from execution_platform.ledger.tail import Tail
 
 _SYNC_SECONDS = 0.05
 """Under `process` durability a power failure loses at most what was written in this time."""
@@ -46,6 +47,8 @@ class JournalLedger:
         self.journal = Journal(folder / self.worker, carry=self._carried, cap_bytes=cap_bytes)
         self.open: dict[str, Dispatch] = {}
         """Tries that have not ended, by id."""
+        self.tail = Tail(self.journal, self.open)
+        """What the outbox delivers."""
         self.refused = 0
         """Dispatches that the journal could not take."""
         self._progress: dict[str, Checkpoint] = {}
@@ -94,6 +97,7 @@ class JournalLedger:
             return
         if ARMED:
             hit("ledger.before_settlement")
+        self.tail.add(dispatch, settlement)
         self.journal.append_always(self._encode(settlement))
         if ARMED:
             hit("ledger.after_settlement")
