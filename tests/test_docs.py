@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from serving import serving
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+TRUST = ROOT / "docs" / "reference" / "_trust.toml"
 EXAMPLE = ROOT / "examples" / "platform.yaml"
 GATEWAY = "http://127.0.0.1:8000"
 VENDOR_PYTHON = ROOT / ".venv-vendor" / "bin" / "python"
@@ -187,3 +189,23 @@ def test_the_example_configuration_is_valid_without_a_warning() -> None:
     assert RoutingTable(config).problems == ()
     assert config.personas["architect"].chain == ("anthropic", "openai", "embedded")
     assert config.personas["reviewer"].requires["json_mode"] is True
+
+
+def test_the_floors_of_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [contract["layers"] for contract in contracts if contract["id"] == "floors"]
+    page = ROOT / "docs/explanation/architecture.md"
+    (shown,) = [block.text for block in blocks(page) if block.text.startswith("cli\n")]
+    assert shown.splitlines() == [re.sub(r"[()]", "", floor) for floor in layers]
+
+
+def test_every_identifier_of_a_promise_in_the_tests_is_listed() -> None:
+    """A test that names an id which is not in the list proves nothing that anybody finds."""
+    listed = {name for rows in tomllib.loads(TRUST.read_text(encoding="utf-8")).values() for name in rows}
+    assert len(listed) > 150
+    courses = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests/chaos").glob("*.py"))
+    named = {name for found in re.findall(r'promises="([^"]+)"', courses) for name in found.split()}
+    assert named
+    assert named <= listed

@@ -30,17 +30,10 @@ from execution_platform.providers.registry import specs
 from execution_platform.spi.profile import CAPABILITIES
 from typer.main import get_command
 
-IDLE_SETTINGS = (
-    "workspace_root",
-    "database_url",
-    "enable_tracing",
-    "budget_per_minute_usd",
-)
+IDLE_SETTINGS = ("enable_tracing",)
 """Settings that are read and checked, and that nothing acts on."""
-IDLE_KEYS = ("tools", "permissions", "permission_mode", "budget")
+IDLE_KEYS = ("tools", "permissions", "permission_mode")
 """Keys of the file of which the same is true."""
-IDLE_ERRORS = ("BudgetExceeded",)
-"""Errors that exist for callers' `except` clauses and that nothing raises."""
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -243,7 +236,7 @@ def error_codes() -> str:
     for name, found in vars(exceptions).items():
         if not (inspect.isclass(found) and issubclass(found, ExecutionPlatformError)):
             continue
-        if name in IDLE_ERRORS or found is ExecutionPlatformError:
+        if found is ExecutionPlatformError:
             continue
         if not issubclass(found, exceptions.ProviderError):
             rows.append((f"`{name}`", f"`{found.code}`", _status(found), inspect.getdoc(found).splitlines()[0]))

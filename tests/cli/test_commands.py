@@ -40,6 +40,7 @@ personas:
   tester: {{prefer: [mock], requires: [streaming], tools: [fs_read], system: "Test."}}
   lonely: {{prefer: [openai]}}
 """
+AREAS = {"python", "packages", "configuration", "prices", "personas", "providers", "gateway", "workspace", "database"}
 USAGE = {"input_tokens": 2, "output_tokens": 3, "cost_usd": 0.5}
 DONE = b"event: done\ndata: " + json.dumps({"reason": "stop", "usage": USAGE, "provider": "p1", "model": "m1"}).encode()
 STREAM = (b'event: token\ndata: {"text":"Hel"}\n\n', b'event: token\ndata: {"text":"lo"}\n\n', DONE + b"\n\n")
@@ -229,6 +230,7 @@ def checks(result, code):
 
 
 def test_the_doctor_finds_a_sound_installation_sound(configured):
+<<<<<<< HEAD
     found = checks(ep("doctor", "--json"), Exit.OK)
     assert {area for area, *_ in found} == {
         "python",
@@ -239,19 +241,23 @@ def test_the_doctor_finds_a_sound_installation_sound(configured):
         "gateway",
         "workspace",
     }
+=======
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.OK)
+    assert {area for area, *_ in found} == AREAS
+>>>>>>> walker
     assert ("providers", "ok", "near: live", None) in found
     assert any(
         area == "providers" and state == "warn" and "makes its answers up" in message
         for area, state, message, _ in found
     )
     assert all(remedy for _, state, _, remedy in found if state != "ok")
-    assert "python: " in ep("doctor").stdout
+    assert "python: " in ep("doctor", "--no-ask").stdout
 
 
 def test_the_doctor_names_a_provider_that_does_not_answer(place):
     port = free_port()
     (place / "platform.yaml").write_text(FILE.format(port=port))
-    found = checks(ep("doctor", "--json"), Exit.UNREACHABLE)
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.UNREACHABLE)
     (failure,) = [each for each in found if each[1] == "fail"]
     assert f"near: 127.0.0.1:{port} is not reachable" in failure[2]
     assert "providers.near.base_url" in failure[3]
@@ -259,10 +265,10 @@ def test_the_doctor_names_a_provider_that_does_not_answer(place):
 
 def test_the_doctor_tells_whether_redis_answers(configured, monkeypatch, redis_server):
     monkeypatch.setenv("EP_REDIS_URL", redis_server.url)
-    found = checks(ep("doctor", "--json"), Exit.OK)
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.OK)
     assert [state for area, state, *_ in found if area == "replicas"] == ["ok"]
     monkeypatch.setenv("EP_REDIS_URL", f"redis://:canary@127.0.0.1:{free_port()}/0")
-    told_so = ep("doctor", "--json")
+    told_so = ep("doctor", "--no-ask", "--json")
     found = [(state, message) for area, state, message, _ in checks(told_so, Exit.OK) if area == "replicas"]
     assert found == [("warn", "Redis cannot be used: connection refused or lost")]
     assert "canary" not in told_so.stdout
@@ -270,29 +276,29 @@ def test_the_doctor_tells_whether_redis_answers(configured, monkeypatch, redis_s
 
 def test_the_doctor_tells_every_finding_of_a_wrong_file(place):
     (place / "platform.yaml").write_text("version: 1\nprovidrs: {}\nmodles: {}\n")
-    found = checks(ep("doctor", "--json"), Exit.USAGE)
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.USAGE)
     assert len([each for each in found if each[0] == "configuration" and each[1] == "fail"]) == 2
 
 
 def test_the_doctor_wants_a_key_where_others_can_reach_the_gateway(configured, monkeypatch):
     monkeypatch.setenv("EP_HOST", "0.0.0.0")
-    found = checks(ep("doctor", "--json"), Exit.FAILED)
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.FAILED)
     (failure,) = [each for each in found if each[1] == "fail"]
     assert "EP_MASTER_KEY" in failure[3]
     monkeypatch.setenv("EP_MASTER_KEY", "k" * 40)
-    assert ("gateway", "ok", "a gateway key is set", None) in checks(ep("doctor", "--json"), Exit.OK)
+    assert ("gateway", "ok", "a gateway key is set", None) in checks(ep("doctor", "--no-ask", "--json"), Exit.OK)
 
 
 def test_the_doctor_sees_that_the_port_is_taken(configured, monkeypatch, listener):
     monkeypatch.setenv("EP_PORT", str(listener))
-    found = checks(ep("doctor", "--json"), Exit.OK)
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.OK)
     assert any(area == "gateway" and state == "warn" and str(listener) in message for area, state, message, _ in found)
 
 
 def test_the_doctor_sees_a_workspace_that_cannot_be_used(configured, monkeypatch):
     (configured / "file").write_text("")
     monkeypatch.setenv("EP_WORKSPACE_ROOT", str(configured / "file" / "work"))
-    found = checks(ep("doctor", "--json"), Exit.FAILED)
+    found = checks(ep("doctor", "--no-ask", "--json"), Exit.FAILED)
     assert any(area == "workspace" and state == "fail" for area, state, *_ in found)
 
 

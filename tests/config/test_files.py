@@ -38,7 +38,7 @@ def test_the_usual_file_is_found_and_ep_config_goes_before_it(folder: Path):
 
 
 def test_a_named_file_that_is_missing_is_an_error_that_says_where_the_name_comes_from():
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml \(from EP_CONFIG\): no such file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file; correct the path \(--config or EP_CONFIG\)"):
         load_config(Settings(environ={"EP_CONFIG": "nowhere.yaml"}))
     with pytest.raises(ConfigError, match=r"^nowhere\.yaml: no such file"):
         load_config(Settings(environ={}), "nowhere.yaml")

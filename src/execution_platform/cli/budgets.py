@@ -113,9 +113,9 @@ async def _set(settings: "Settings", written: dict[str, object]) -> tuple[str, s
     try:
         raw = RawLimit.model_validate(written)
     except ValidationError as error:
-        raise UnprocessableRequest(
-            error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
-        ) from None
+        found = error.errors(include_url=False, include_input=False)[0]
+        where = "".join(f"--{part}: " for part in found["loc"][:1])
+        raise UnprocessableRequest(where + found["msg"].removeprefix("Value error, ")) from None
     zone = open_config(settings).spending.time_zone
 
     async def work(_: "SqlBudgetStore", table: "BudgetTable") -> tuple[str, str]:

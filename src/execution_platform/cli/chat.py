@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from execution_platform.cli.asking import Running, key_of
 from execution_platform.cli.outcome import told
 from execution_platform.cli.output import ConfigFile, Json, plain, print_json
 from execution_platform.cli.snapshot import read_settings
@@ -24,9 +25,7 @@ def chat(
     persona: Annotated[str | None, typer.Option("--persona", "-p", help="Persona that answers.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model that answers.")] = None,
     system: Annotated[str | None, typer.Option(help="System text.")] = None,
-    url: Annotated[
-        str | None, typer.Option(envvar="EP_GATEWAY_URL", help="Gateway to ask.", show_default="none: in process")
-    ] = None,
+    url: Running = None,
     config: ConfigFile = None,
     *,
     as_json: Json = False,
@@ -63,7 +62,7 @@ async def _client(stack: AsyncExitStack, request: "ChatRequest", url: str | None
     if url is not None:
         from execution_platform.client import AsyncExecutionPlatformClient
 
-        return await stack.enter_async_context(AsyncExecutionPlatformClient(url))
+        return await stack.enter_async_context(AsyncExecutionPlatformClient(url, api_key=key_of(read_settings(config))))
     from execution_platform.router import PersonaRouter, RoutedClient
 
     router = await stack.enter_async_context(PersonaRouter(settings=read_settings(config)))

@@ -1,5 +1,7 @@
 """`ep doctor`: what is configured, reachable and missing, with one line of remedy each."""
 
+from typing import Annotated
+
 import typer
 
 from execution_platform.cli.outcome import Exit
@@ -8,11 +10,16 @@ from execution_platform.cli.output import ConfigFile, Json, console, print_json
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def doctor(config: ConfigFile = None, *, as_json: Json = False) -> None:
+def doctor(
+    config: ConfigFile = None,
+    *,
+    ask: Annotated[bool, typer.Option(help="Ask live providers for their models, which tells a refused key.")] = True,
+    as_json: Json = False,
+) -> None:
     """Examine this installation. Ends with 2 for the configuration, 3 for unreachable providers, 1 for anything else."""
     from execution_platform.cli.examine import examine
 
-    findings = examine(config)
+    findings = examine(config, ask=ask)
     if as_json:
         print_json({"ok": all(each.state != "fail" for each in findings), "checks": [each.view() for each in findings]})
     else:

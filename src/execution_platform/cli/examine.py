@@ -1,35 +1,27 @@
-"""The examinations of `ep doctor`. Nothing is sent but the opening of connections, each for at most two seconds."""
+"""The examinations of `ep doctor`. Each connection and question takes two seconds at most."""
 
 import asyncio
-import contextlib
-import os
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
-from execution_platform.cli.providers import provider_rows
+from execution_platform.cli.examine_providers import providers
+from execution_platform.cli.examine_stores import database, workspace
+from execution_platform.cli.finding import LIMIT, Finding
 from execution_platform.cli.snapshot import open_snapshot, read_settings
 from execution_platform.config.files import config_path, problems_of
-from execution_platform.config.known import known
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.auth import is_loopback
 from execution_platform.providers.local.packages import REMEDY, survey
-from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkView, RedisLink
 from execution_platform.runtime.snapshot import Snapshot
 
-LIMIT = 2.0
-"""Seconds one connection may take."""
 _PYTHON = (3, 11)
-_PORTS = {"http": 80, "https": 443}
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the report."""
@@ -46,22 +38,44 @@ class Finding:
 
 def examine(config: str | None) -> list[Finding]:
     """Everything worth knowing before the first request."""
+=======
+def examine(config: str | None, *, ask: bool = True) -> list[Finding]:
+    """Everything worth knowing before the first request; live providers are asked for their models if `ask`."""
+>>>>>>> walker
     found = [*_python(), *_packages()]
     try:
         settings = read_settings(config)
+    except ConfigError as error:
+        return [*found, *_wrong(error)]
+    has_key = bool(settings.master_key)
+    try:
         with open_snapshot(settings, discover=True) as snapshot:
             found.extend(_configuration(snapshot, settings))
+<<<<<<< HEAD
             found.extend(_providers(snapshot, settings))
             found.extend(_prices(snapshot))
             found.extend(_gateway(settings, has_key=bool(settings.master_key or snapshot.config.keys)))
             found.extend(_replicas(settings))
             found.extend(_workspace(settings))
+=======
+            found.extend(_prices(snapshot))
+            found.extend(_personas(snapshot))
+            found.extend(providers(snapshot, settings, ask=ask))
+            has_key = has_key or bool(snapshot.config.keys)
+>>>>>>> walker
     except ConfigError as error:
-        found.extend(
-            Finding("configuration", "fail", f"{problem.path or 'file'}: {problem.message}", problem.remedy or None)
-            for problem in problems_of(error)
-        )
+        found.extend(_wrong(error))
+    found.extend(_gateway(settings, has_key=has_key))
+    found.extend(_replicas(settings))
+    found.extend(workspace(settings))
+    found.extend(database(settings))
     return found
+
+
+def _wrong(error: ConfigError) -> Iterator[Finding]:
+    for problem in problems_of(error):
+        message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+        yield Finding("configuration", "fail", message, problem.remedy or None)
 
 
 def _python() -> Iterator[Finding]:
@@ -92,32 +106,29 @@ def _configuration(snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "warn", f"{problem.path}: {problem.message}", problem.remedy or None)
 
 
-class _Address(NamedTuple):
-    host: str
-    port: int
+def _prices(snapshot: Snapshot) -> Iterator[Finding]:
+    """Prices of the configuration and the lists; those set at run time are not read, for that needs the database."""
+    unpriced = snapshot.prices.unpriced()
+    for one in unpriced:
+        message = f"{one.provider}/{one.model} has no price, so it is refused (price_unknown)"
+        yield Finding("prices", "warn", message, one.remedy)
+    if not unpriced:
+        yield Finding("prices", "ok", "every configured model has a price")
 
 
-def _providers(snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
-    rows = provider_rows(snapshot, settings)
-    addresses = {row["name"]: _address(snapshot, row["name"]) for row in rows if row["state"] == "live"}
-    reached = asyncio.run(_probe({name: address for name, address in addresses.items() if address is not None}))
-    for row in rows:
-        name = row["name"]
-        reason = row["reason"]
-        if row["state"] == "off":
-            # A provider of the file was meant to work; the built-in rows are only offers.
-            if row["origin"] == "file":
-                yield Finding("providers", "warn", f"{name}: {reason}", f"Set it, or remove providers.{name}.")
-        elif reached.get(name) is not None:
-            address = addresses[name]
-            where = f"{address.host}:{address.port}" if address else ""
-            remedy = "Check the network, a proxy, and providers." + name + ".base_url."
-            yield Finding("providers", "fail", f"{name}: {where} is not reachable: {reached[name]}", remedy)
-        else:
-            yield Finding("providers", "ok", f"{name}: {row['state']}")
-    yield _default(snapshot)
+def _personas(snapshot: Snapshot) -> Iterator[Finding]:
+    """How many personas somebody would answer now."""
+    silent = [name for name in snapshot.config.personas if not _answered(snapshot, name)]
+    count = len(snapshot.config.personas)
+    if not silent:
+        yield Finding("personas", "ok", f"all {count} can be answered")
+    else:
+        shown = ", ".join(silent[:3]) + (", …" if len(silent) > len(silent[:3]) else "")
+        remedy = f"`ep explain {silent[0]}` tells why; set a provider's key, or add one that answers to `prefer`."
+        yield Finding("personas", "warn", f"nobody can answer {len(silent)} of {count}: {shown}", remedy)
 
 
+<<<<<<< HEAD
 def _prices(snapshot: Snapshot) -> Iterator[Finding]:
     """Prices of the configuration and the lists; those set at run time are not read, for that needs the database."""
     unpriced = snapshot.prices.unpriced()
@@ -174,13 +185,22 @@ async def _reach(address: _Address) -> str | None:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return None
+=======
+def _answered(snapshot: Snapshot, name: str) -> bool:
+    return any(candidate.kept for candidate in snapshot.routing.explain(None, name).candidates)
+>>>>>>> walker
 
 
 def _replicas(settings: Settings) -> Iterator[Finding]:
-    """The Redis of the replicas, where there is one. Raises `ConfigError`."""
+    """The Redis of the replicas, where there is one."""
     if settings.redis_url is None:
         return
-    view = asyncio.run(_greet(RedisLink(settings.redis_url.reveal(), command_seconds=LIMIT)))
+    try:
+        link = RedisLink(settings.redis_url.reveal(), command_seconds=LIMIT)
+    except ConfigError as error:
+        yield Finding("replicas", "fail", error.message, "Correct EP_REDIS_URL, or unset it where one process serves.")
+        return
+    view = asyncio.run(_greet(link))
     if view.up:
         yield Finding("replicas", "ok", f"Redis answers; {view.replicas - 1} other processes use it")
     else:
@@ -219,17 +239,3 @@ def _blocked(host: str, port: int) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def _workspace(settings: Settings) -> Iterator[Finding]:
-    root = settings.workspace_root.absolute()
-    there = root if root.exists() else _first_parent(root)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        remedy = "Correct its permissions, or set EP_WORKSPACE_ROOT to a folder you may write to."
-        yield Finding("workspace", "fail", f"{there} cannot be written to", remedy)
-    else:
-        yield Finding("workspace", "ok", str(root) + ("" if root.exists() else " (will be made)"))
-
-
-def _first_parent(path: Path) -> Path:
-    return next(parent for parent in path.parents if parent.exists())

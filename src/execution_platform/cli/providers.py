@@ -1,10 +1,10 @@
 """`ep providers`: what can answer, and what is missing where it cannot."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
+from execution_platform.cli.asking import Running, ask
 from execution_platform.cli.outcome import told
 from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
 from execution_platform.cli.snapshot import open_snapshot, read_settings
@@ -30,16 +30,14 @@ class ProviderRow(TypedDict):
 
 def providers(
     config: ConfigFile = None,
-    url: Annotated[
-        str | None, typer.Option(envvar="EP_GATEWAY_URL", help="Gateway to ask.", show_default="none: in process")
-    ] = None,
+    url: Running = None,
     *,
     discover: Annotated[bool, typer.Option(help="Look for local servers on their usual ports.")] = True,
     as_json: Json = False,
 ) -> None:
     """List the providers, live or not, and what is missing; of a running gateway with their circuit breakers."""
     if url is not None:
-        _running(url, as_json=as_json)
+        _running(config, url, as_json=as_json)
         return
     with told():
         settings = read_settings(config)
@@ -64,10 +62,12 @@ def providers(
     )
 
 
-def _running(url: str, *, as_json: bool) -> None:
+def _running(config: str | None, url: str, *, as_json: bool) -> None:
     """The providers of the gateway at `url`, as it sees them now."""
     with told():
-        views = asyncio.run(_views(url))
+        views = cast(
+            "dict[str, dict[str, object]]", ask(read_settings(config), url, "/v1/health/providers")["providers"]
+        )
     if as_json:
         print_json({"providers": views})
         return
@@ -79,13 +79,6 @@ def _running(url: str, *, as_json: bool) -> None:
             for name, view in views.items()
         ],
     )
-
-
-async def _views(url: str) -> "dict[str, dict[str, object]]":
-    from execution_platform.client import GatewayClient
-
-    async with GatewayClient(url) as gateway:
-        return cast("dict[str, dict[str, object]]", (await gateway.providers())["providers"])
 
 
 def _at_fault(view: "dict[str, object]") -> str:

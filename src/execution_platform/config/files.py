@@ -58,8 +58,8 @@ def config_path(settings: Settings, path: str | Path | None = None) -> Path | No
         usual = Path(DEFAULT_FILE)
         return usual if usual.is_file() else None
     if not named.is_file():
-        origin = "" if path is not None else " (from EP_CONFIG)"
-        raise ConfigError(f"{named}{origin}: no such file; correct the path, or leave it out to run without a file")
+        origin = "path" if path is not None else "path (--config or EP_CONFIG)"
+        raise ConfigError(f"{named}: no such file; correct the {origin}, or leave it out to run without a file")
     return named
 
 

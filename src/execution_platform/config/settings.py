@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     workspace_root: Path = Field(
         default=Path("workspace"),
         validation_alias=_names("EP_WORKSPACE_ROOT"),
-        description="Folder below which runs work.",
+        description="Folder of the journal and of the SQLite database.",
     )
     database_url: Secret | None = Field(
         default=None,

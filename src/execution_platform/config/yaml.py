@@ -53,7 +53,7 @@ def load_yaml(text: str, *, name: str = "configuration") -> Document:
         refusal = _refusal(name, error.problem_text, error.remedy, error.at)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        refusal = _refusal(name, f"is not valid YAML: {error.problem or error.context}", "", mark)
+        refusal = _refusal(name, f"is not valid YAML: {error.problem or error.context}", _begun(error), mark)
     except yaml.YAMLError:
         refusal = _refusal(
             name, "is not valid YAML: it holds a character YAML does not allow", "Save it as UTF-8 text."
@@ -79,6 +79,13 @@ def _refusal(name: str, message: str, remedy: str, mark: yaml.Mark | None = None
     line = None if mark is None else mark.line + 1
     place = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
     return ConfigProblems([Problem(name, f"{message}{place}.", remedy, line=line)])
+
+
+def _begun(error: yaml.MarkedYAMLError) -> str:
+    """Where that began which the parser could not end; the fault is often there rather than where it noticed."""
+    if error.context is None or error.context_mark is None:
+        return "Check the indentation, quotes and brackets there."
+    return f"It came {error.context} that begins in line {error.context_mark.line + 1}: look for what is not closed."
 
 
 def _note_lines(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
