@@ -160,6 +160,8 @@ def configuration_keys() -> str:
         "RawTimeouts": "`timeouts`, `providers.<name>.timeouts`",
         "RawProbe": "`providers.<name>.probe`",
         "RawPrice": "`providers.<name>.prices.<model>`",
+        "RawRates": "`providers.<name>.prices.<model>.tiers.<word>`",
+        "RawLongPrompt": "`providers.<name>.prices.<model>.long_prompts[]`",
         "RawLogicalModel": "`models.<name>`",
         "RawTarget": "`models.<name>.targets[]`",
         "RawShadow": "`models.<name>.shadow`",

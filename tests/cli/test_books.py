@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from typer.testing import CliRunner, Result
 
 from execution_platform.cli.costs import dollars, sparkline
@@ -14,6 +15,7 @@ from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
 from execution_platform.ledger.store import EventStore
 from execution_platform.storage.migrations import HEAD
+from execution_platform.storage.schema import cost_events
 from ledger.entries import event
 from storage.opened import opened
 
@@ -103,3 +105,19 @@ def test_a_sparkline_has_its_highest_bar_at_full_height(values: list[float], lin
 @pytest.mark.parametrize(("amount", "text"), [(0, "$0.00"), (1234.5, "$1,234.50"), (0.00012, "$0.000120")])
 def test_money_is_not_rounded_to_nothing(amount: float, text: str) -> None:
     assert dollars(amount) == text
+
+
+def test_sums_that_are_not_what_the_events_add_up_to_are_found(database: str) -> None:
+    """R37."""
+    put(database, event(1, nanos=10**9), event(2, nanos=10**9))
+    same = ep("db", "check", "--json")
+    assert (same.exit_code, json.loads(same.stdout)["equal"]) == (0, True)
+
+    async def lose_a_row() -> None:
+        async with opened(database) as storage, storage.write() as connection:
+            await connection.execute(delete(cost_events).where(cost_events.c.request_id == "req_2"))
+
+    asyncio.run(lose_a_row())
+    found = ep("db", "check")
+    assert found.exit_code == Exit.FAILED
+    assert "DIFFERENT" in found.stdout

@@ -235,3 +235,55 @@ def test_nonsense_of_a_provider_never_gives_money_back(tokens: int, tmp_path: Pa
             assert row["input_tokens"] >= 0
 
     asyncio.run(run())
+
+
+def test_a_lost_row_is_noticed_and_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """R37: the metric and the log line that alerts read."""
+    from sqlalchemy import delete
+
+    from execution_platform.storage.schema import cost_events
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            for target in MODELS.values():
+                path, body = chat_body("openai_chat", "hello", target)
+                assert (await gateway.post(path, body)).status == 200
+            await stored(gateway)
+            keeping = gateway.gateway.state.bookkeeping
+            await keeping.check()
+            assert b"ep_ledger_drift_ratio 0.0" in (await gateway.get("/metrics")).body
+            async with keeping.storage.write() as connection:
+                await connection.execute(delete(cost_events).where(cost_events.c.provider == "gemini"))
+            await keeping.check()
+            assert b"ep_ledger_drift_ratio 0.0" not in (await gateway.get("/metrics")).body
+
+    asyncio.run(run())
+    assert '"event":"ledger_drift"' in capfd.readouterr().out
+
+
+def test_a_task_of_the_books_that_fails_is_told_and_begins_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            keeping = gateway.gateway.state.bookkeeping
+            apply, failures = keeping.apply, 0
+
+            async def failing(events: Any) -> int:
+                nonlocal failures
+                failures += 1
+                if failures == 1:
+                    raise ZeroDivisionError("a mistake of ours")
+                return await apply(events)
+
+            keeping.apply = failing  # type: ignore[method-assign]
+            path, body = chat_body("openai_chat", "hello", MODELS["openai_chat"])
+            assert (await gateway.post(path, body)).status == 200
+            async with asyncio.timeout(20):
+                while failures < 2:
+                    await asyncio.sleep(0.02)
+            keeping.apply = apply  # type: ignore[method-assign]
+            assert len(await stored(gateway)) == 1
+
+    asyncio.run(run())
+    assert '"event":"books_failed"' in capfd.readouterr().out

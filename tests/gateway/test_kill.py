@@ -1,16 +1,17 @@
 """A gateway that is killed in the middle of everything: what it was doing is in the books all the same."""
 
 import asyncio
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
 from sqlalchemy import select
 
+from child import ChildGateway
 from execution_platform.storage.address import FILE
 from execution_platform.storage.schema import cost_events
 from execution_platform.testing import FakeUpstream, Script, Text, Tokens
-from gateway.child import Child, child
 from serving import MODELS, chat_body, three_vendors
 from storage.opened import opened
 
@@ -32,37 +33,56 @@ async def events_of(url: str, count: int, *, within: float = 60.0) -> list[Any]:
     return rows
 
 
-async def ask(gateway: Child, request_id: str, model: str) -> None:
+@asynccontextmanager
+async def running(gateway: ChildGateway) -> AsyncIterator[aiohttp.ClientSession]:
+    """`gateway`, started; killed at the end, if it was not before."""
+    await asyncio.to_thread(gateway.start)
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield http
+    finally:
+        await kill(gateway)
+
+
+async def kill(gateway: ChildGateway) -> None:
+    """`kill -9`."""
+    if gateway.process is not None:
+        gateway.process.kill()
+        await asyncio.to_thread(gateway.process.wait)
+
+
+async def ask_at(http: aiohttp.ClientSession, url: str, request_id: str, model: str) -> None:
     """One stream, read until it ends or breaks."""
     path, body = chat_body("openai_chat", f"hello {request_id}", model, stream=True)
     try:
-        async with gateway.http.post(gateway.url + path, json=body, headers={"x-request-id": request_id}) as response:
+        async with http.post(url + path, json=body, headers={"x-request-id": request_id}) as response:
             await response.read()
     except aiohttp.ClientError:
         return
 
 
 def test_a_killed_gateway_has_every_dispatched_request_in_its_books_after_a_restart(
-    tmp_path: Path, database_url: str
+    database_url: str,
 ) -> None:
     """R1: answers that ended are exact, those that were cut are billed to within one checkpoint, and flagged."""
 
     async def run() -> None:
-        async with FakeUpstream() as upstream:
-            config = three_vendors(upstream)
-            environ = {"EP_DATABASE_URL": database_url}
+        async with FakeUpstream() as upstream, AsyncExitStack() as stack:
             upstream.script(SHORT, model="gpt-4o")
             upstream.script(LONG, model="claude-*")
-            async with child(tmp_path, config, **environ) as gateway:
-                await asyncio.gather(*(ask(gateway, f"short-{number}", MODELS["openai_chat"]) for number in range(12)))
-                streams = [asyncio.create_task(ask(gateway, f"long-{n}", MODELS["anthropic"])) for n in range(12)]
+            gateway = ChildGateway(three_vendors(upstream), environ={"EP_DATABASE_URL": database_url})
+            stack.callback(gateway.__exit__)
+            short, long = MODELS["openai_chat"], MODELS["anthropic"]
+            async with running(gateway) as http:
+                await asyncio.gather(*(ask_at(http, gateway.url, f"short-{n}", short) for n in range(12)))
+                streams = [asyncio.create_task(ask_at(http, gateway.url, f"long-{n}", long)) for n in range(12)]
                 async with asyncio.timeout(60):
                     while sum(each.tokens_sent > 400 for each in upstream.meter.exchanges) < 12:
                         await asyncio.sleep(0.05)
-                gateway.kill()
+                await kill(gateway)
                 await asyncio.gather(*streams)
             await upstream.wait_until(lambda meter: meter.requests_open == 0, within=10)
-            async with child(tmp_path, config, **environ):
+            async with running(gateway):
                 rows = await events_of(database_url, 24)
             assert sorted(row["request_id"] for row in rows) == sorted(
                 [f"short-{number}" for number in range(12)] + [f"long-{number}" for number in range(12)]
@@ -81,19 +101,22 @@ def test_a_killed_gateway_has_every_dispatched_request_in_its_books_after_a_rest
     asyncio.run(run())
 
 
-def test_what_was_written_survives_a_database_that_was_never_there(tmp_path: Path) -> None:
+def test_what_was_written_survives_a_database_that_was_never_there() -> None:
     """R9, B3: killed while the database was away, nothing is lost when it comes."""
 
     async def run() -> None:
         gone = "postgresql://postgres@127.0.0.1:1/books"
-        async with FakeUpstream() as upstream:
-            config = three_vendors(upstream)
+        async with FakeUpstream() as upstream, AsyncExitStack() as stack:
             upstream.script(SHORT)
-            async with child(tmp_path, config, EP_DATABASE_URL=gone) as gateway:
-                await asyncio.gather(*(ask(gateway, f"r-{number}", MODELS["openai_chat"]) for number in range(12)))
-                gateway.kill()
-            async with child(tmp_path, config):
-                rows = await events_of(f"sqlite:///{tmp_path / FILE}", 12)
+            gateway = ChildGateway(three_vendors(upstream), environ={"EP_DATABASE_URL": gone})
+            stack.callback(gateway.__exit__)
+            async with running(gateway) as http:
+                asked = (ask_at(http, gateway.url, f"r-{n}", MODELS["openai_chat"]) for n in range(12))
+                await asyncio.gather(*asked)
+                await kill(gateway)
+            del gateway.environ["EP_DATABASE_URL"]
+            async with running(gateway):
+                rows = await events_of(f"sqlite:///{gateway.folder / FILE}", 12)
             assert {row["status"] for row in rows} == {"ok"}
             assert len({row["request_id"] for row in rows}) == len(upstream.meter) == 12
 

@@ -64,7 +64,8 @@ class Process:
         events, self.events = self.events, []
         if events:
             async with self.storage.write() as connection:
-                await self.projection.project(connection, events)
+                await connection.run_sync(self.projection.project, events)
+            self.projection.stored(events)
 
 
 @dataclass

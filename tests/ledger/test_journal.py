@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from execution_platform.ledger.frames import HEADER, frame, records
 from execution_platform.ledger.interfaces import Checkpoint, Dispatch
 from execution_platform.ledger.journal import Journal, JournalFull, lock_folder
-from execution_platform.ledger.reading import Reader, all_events, segments
+from execution_platform.ledger.reading import Reader, all_events, keep_place, segments
 from ledger.entries import dispatch, settlement
 
 encode = msgspec.msgpack.Encoder().encode
@@ -129,7 +129,7 @@ def test_the_place_that_is_kept_is_where_reading_goes_on(tmp_path: Path) -> None
         made.append_always(encode(settlement(number)))
     reader = Reader(tmp_path / "w")
     assert len(reader.read(made.number, made.size)) == 3
-    reader.keep_place()
+    keep_place(tmp_path / "w", reader.place)
     made.append_always(encode(settlement(4)))
     made.close()
     fresh = Reader(tmp_path / "w")

@@ -41,7 +41,7 @@ class Told:
 
 
 def outbox_of(ledger: JournalLedger, store: object, told: Told | None = None) -> Outbox:
-    return Outbox(ledger.journal, store, tell=told or Told())  # type: ignore[arg-type]
+    return Outbox(ledger.tail, store, tell=told or Told())  # type: ignore[arg-type]
 
 
 async def rows(storage: Storage) -> list[dict[str, object]]:

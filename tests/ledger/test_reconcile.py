@@ -46,7 +46,9 @@ def test_an_export_that_cannot_be_read_is_refused_by_place(text: str, problem: s
         (Used(1, 1, 1), Used(), "not in the export"),
         (Used(1000, 100, 10**6), Used(2000, 100, 10**6), "they count more"),
         (Used(2000, 100, 10**6), Used(1000, 100, 10**6), "we count more"),
-        (Used(1000, 100, 10**6), Used(1000, 100, 5 * 10**5), "another price"),
+        (Used(1000, 100, 10**6), Used(1000, 100, 5 * 10**5), "at 0.500 of our price: batches"),
+        (Used(1000, 100, 10**6), Used(1000, 100, 8 * 10**5), "at 0.800 of our price: a discount"),
+        (Used(1000, 100, 0), Used(1000, 100, 8 * 10**5), "no price for them: set it with `ep prices set`"),
     ],
 )
 def test_a_difference_has_its_likely_reason(ours: Used, theirs: Used, reason: str) -> None:
@@ -60,3 +62,19 @@ def test_a_difference_has_its_likely_reason(ours: Used, theirs: Used, reason: st
 def test_a_dated_name_of_a_model_is_the_model_that_was_asked_for() -> None:
     (line,) = compare({(DAY, "gpt-4o"): Used(1, 1)}, {(DAY, "gpt-4o-2024-08-06"): Used(1, 1)})
     assert (line.model, line.reason) == ("gpt-4o", "")
+
+
+def test_two_dated_names_of_one_model_are_added_up() -> None:
+    theirs = {(DAY, "gpt-4o-2024-08-06"): Used(600, 60), (DAY, "gpt-4o-2024-11-20"): Used(400, 40)}
+    (line,) = compare({(DAY, "gpt-4o"): Used(1000, 100)}, theirs)
+    assert (line.theirs, line.reason) == (Used(1000, 100), "")
+
+
+def test_days_that_begin_at_another_hour_are_recognised_by_their_neighbours() -> None:
+    following = date(2026, 3, 2)
+    ours = {(DAY, "m"): Used(1000, 100, 1000), (following, "m"): Used(500, 50, 500), (following, "n"): Used(5, 5)}
+    theirs = {(DAY, "m"): Used(800, 80, 800), (following, "m"): Used(700, 70, 700), (following, "n"): Used(9, 9)}
+    first, second, other = compare(ours, theirs)
+    assert "another hour" in first.reason
+    assert "another hour" in second.reason
+    assert "they count more" in other.reason

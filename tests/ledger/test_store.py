@@ -97,8 +97,14 @@ def test_a_projection_that_fails_undoes_the_whole_batch(database_url: str) -> No
     """R37: no sum without its events, no events without their sum."""
 
     class Failing:
-        async def project(self, connection: object, events: Sequence[CostEvent]) -> None:
+        def concerns(self, events: Sequence[CostEvent]) -> bool:
+            return True
+
+        def project(self, connection: object, events: Sequence[CostEvent]) -> None:
             raise ArithmeticError
+
+        def stored(self, events: Sequence[CostEvent]) -> None:
+            pass
 
     async def run() -> None:
         async with opened(database_url) as storage:
@@ -114,9 +120,16 @@ def test_a_projection_sees_every_event_exactly_once(database_url: str) -> None:
     class Counting:
         def __init__(self) -> None:
             self.seen: list[str] = []
+            self.kept = 0
 
-        async def project(self, connection: object, events: Sequence[CostEvent]) -> None:
+        def concerns(self, events: Sequence[CostEvent]) -> bool:
+            return True
+
+        def project(self, connection: object, events: Sequence[CostEvent]) -> None:
             self.seen += [each.id for each in events]
+
+        def stored(self, events: Sequence[CostEvent]) -> None:
+            self.kept += len(events)
 
     async def run() -> None:
         async with opened(database_url) as storage:
@@ -125,6 +138,7 @@ def test_a_projection_sees_every_event_exactly_once(database_url: str) -> None:
             await store.apply(events[:20])
             await store.apply(events[10:])
             assert sorted(counting.seen) == sorted(each.id for each in events)
+            assert counting.kept == 40
 
     asyncio.run(run())
 

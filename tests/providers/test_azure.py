@@ -61,12 +61,12 @@ def test_the_environment_is_enough(tmp_path: Path) -> None:
                 "AZURE_OPENAI_API_KEY": KEY,
                 "AZURE_OPENAI_ENDPOINT": upstream.url,
                 "AZURE_OPENAI_API_VERSION": "2026-06-01",
-                "AZURE_OPENAI_DEPLOYMENT": "mine",
+                "AZURE_OPENAI_DEPLOYMENT": "gpt-4o-mini",
             }
             async with serving(tmp_path, {}, environ) as gateway:
                 got = await gateway.post(*chat_body("openai_chat", "hi", "azure_openai"))
                 assert got.status == 200, got.body
-            assert upstream.meter[0].path == "/openai/deployments/mine/chat/completions"
+            assert upstream.meter[0].path == "/openai/deployments/gpt-4o-mini/chat/completions"
 
     asyncio.run(run())
 
@@ -74,7 +74,9 @@ def test_the_environment_is_enough(tmp_path: Path) -> None:
 def test_embeddings_and_errors_work_as_openais_do(tmp_path: Path) -> None:
     async def run() -> None:
         async with FakeUpstream(api_key=KEY) as upstream:
-            async with serving(tmp_path, azure(upstream, api_version="2026-06-01")) as gateway:
+            async with serving(
+                tmp_path, azure(upstream, api_version="2026-06-01", prices={"emb-3": {"input": 0.1, "output": 0}})
+            ) as gateway:
                 upstream.script(Script(Vectors([[1.0, 2.0]])), operation="embeddings")
                 got = await gateway.post("/v1/embeddings", {"model": "azure/emb-3", "input": "a"})
                 assert got.json()["data"][0]["embedding"] == [1.0, 2.0]

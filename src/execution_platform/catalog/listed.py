@@ -142,6 +142,20 @@ def find(kind: str, model: str, base_url: str | None = None) -> Listed | None:
     return None
 
 
+def is_free(kind: str, model: str) -> bool:
+    """Whether the name of a model says that it costs nothing."""
+    ending = cast("Mapping[str, str]", _data()["free"]).get(kind)
+    return ending is not None and model.endswith(ending)
+
+
+def ceiling(kind: str, model: str) -> Price | None:
+    """What a model that stands for others costs at most; None for a model with a price."""
+    for row in cast("list[Mapping[str, str]]", _data().get("ceiling", [])):
+        if row["kind"] == kind and row["model"] == model:
+            return Price(rates=Rates(input=nanos(Decimal(row["input"])), output=nanos(Decimal(row["output"]))))
+    return None
+
+
 def list_price(kind: str, model: str, at: datetime | None = None, terms: Terms = PLAIN) -> Price | None:
     """The published price of a model, now unless `at` is given; None when the price table does not have it."""
     found = find(kind, model)

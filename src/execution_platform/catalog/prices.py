@@ -21,7 +21,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
-from execution_platform.catalog.listed import PLAIN, Listed, Terms, find, nanos, reports_cost
+from execution_platform.catalog.listed import PLAIN, Listed, Terms, ceiling, find, is_free, nanos, reports_cost
 from execution_platform.catalog.rates import FREE, Price, Rates
 from execution_platform.config.pricing import PriceOverride, RateOverride
 from execution_platform.config.values import ProviderConfig, Resolved
@@ -56,7 +56,7 @@ def _no_variants(terms: Terms) -> Price | None:
 class Quote:
     """The price of a model at a moment."""
 
-    __slots__ = ("_kept", "_variants", "_words", "price", "reported", "source", "version")
+    __slots__ = ("_kept", "_variants", "_words", "exact", "price", "reported", "source", "version")
 
     def __init__(
         self,
@@ -67,14 +67,19 @@ class Quote:
         words: frozenset[str] = frozenset(),
         variants: Variants = _no_variants,
         reported: bool = False,
+        exact: bool = True,
     ) -> None:
-        """`words` are the terms that change the price; `reported` lets the provider's own statement of a cost count."""
+        """`words` are the terms that change the price; `reported` lets the provider's own statement of a cost count.
+
+        A price that is not `exact` is a ceiling: what it comes to is an estimate.
+        """
         self.price = price
         """Under plain terms."""
         self.source: Source = source
         self.version = version
         """Where the price is from, and since when it is that."""
         self.reported = reported
+        self.exact = exact
         self._words = words
         self._variants = variants
         self._kept: dict[tuple[str | None, str | None, str | None], Price] = {}
@@ -93,11 +98,10 @@ class Quote:
                 self._kept[key] = found
         return found
 
-    def all(self) -> Sequence[Price]:
-        """Every price this may come to, the plain one first."""
-        kinds = ("tier", "speed", "region")
-        found = [self.under(**{kind: word}) for word in sorted(self._words) for kind in kinds]
-        return (self.price, *(price for price in found if price is not self.price))
+    def special(self) -> list[tuple[str, Price]]:
+        """The prices under terms that change it, each by the word of an answer that does."""
+        found = [(word, self.under(tier=word, speed=word, region=word)) for word in sorted(self._words)]
+        return [(word, price) for word, price in found if price is not self.price]
 
     def cost(self, usage: Usage) -> Cost:
         """What `usage` costs, and how sure that is.
@@ -109,7 +113,7 @@ class Quote:
         cost = price.nanos(usage)
         if self.reported and usage.cost_usd is not None and (usage.cost_usd > 0 or cost == 0):
             return Cost(nanos(Decimal(repr(usage.cost_usd))), "provider_reported")
-        return Cost(cost, "estimated" if usage.estimated else "metered")
+        return Cost(cost, "estimated" if usage.estimated or not self.exact else "metered")
 
 
 class Dated(NamedTuple):
@@ -241,11 +245,11 @@ class PriceBook:
         for name in (model, ANY):
             if name in known.prices:
                 return known.prices[name], change
-        if known.free:
+        if known.free or is_free(known.kind, model):
             return _FREE, change
         listed = find(known.kind, model, known.base_url)
         if listed is None:
-            return None, change
+            return _ceiling_quote(known.kind, model), change
         if listed.varies:
             slot = int(at.timestamp()) // _SLOT_SECONDS + 1
             change = min(change, slot * _SLOT_SECONDS * _SECOND)
@@ -284,6 +288,11 @@ def _list_quote(listed: Listed, at: datetime) -> Quote | None:
         variants=partial(listed.price, at),
         reported=reports_cost(listed.kind),
     )
+
+
+def _ceiling_quote(kind: str, model: str) -> Quote | None:
+    price = ceiling(kind, model)
+    return None if price is None else Quote(price, "list", "ceiling", reported=reports_cost(kind), exact=False)
 
 
 def _own_quote(given: PriceOverride, source: Source, version: str) -> Quote:

@@ -14,7 +14,7 @@ has the hour's rate.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from typing import NamedTuple
+from functools import lru_cache
 
 from execution_platform.spi.usage import Usage
 
@@ -56,13 +56,8 @@ class Rates:
 RATES = tuple(each.name for each in fields(Rates))
 
 
-class Part(NamedTuple):
-    """One line of a bill: so many tokens, or pieces, of a kind at a rate."""
-
-    kind: str
-    tokens: int
-    rate: int
-    """Nano-dollars per million."""
+Part = tuple[str, int, int]
+"""One line of a bill: so many tokens, or pieces, of a kind, at a rate in nano-dollars per million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +98,12 @@ class Price:
         _input(bill, usage, rates)
         _output(bill, usage, rates)
         if self.request:
-            bill.append(Part("request", 1, self.request * MILLION))
+            bill.append(("request", 1, self.request * MILLION))
         if usage.units and self.units:
             for name, count in usage.units.items():
                 each = self.units.get(name)
                 if each and count > 0:
-                    bill.append(Part(name, count, each * MILLION))
+                    bill.append((name, count, each * MILLION))
         return bill
 
     def times(self, factor: Fraction) -> "Price":
@@ -118,40 +113,45 @@ class Price:
 
 
 def _input(bill: list[Part], usage: Usage, rates: Rates) -> None:
-    left = max(0, usage.prompt_tokens)
-    read, heard_cached = usage.cache_read_tokens or 0, usage.cache_read_audio_tokens or 0
-    if read > 0 and rates.cache_read is not None:
+    left = max(0, usage.input_tokens or 0)
+    read, written = usage.cache_read_tokens, usage.cache_write_tokens
+    if read and read > 0 and rates.cache_read is not None:
         left = max(0, left - read)
-        heard_read = min(read, heard_cached) if rates.cache_read_audio is not None else 0
-        if heard_read:
-            bill.append(Part("cache_read_audio", heard_read, rates.cache_read_audio or 0))
-        bill.append(Part("cache_read", read - heard_read, rates.cache_read))
-    written = usage.cache_write_tokens or 0
-    if written > 0 and rates.cache_write is not None:
+        if rates.cache_read_audio is not None:
+            read -= _put(
+                bill, "cache_read_audio", min(read, usage.cache_read_audio_tokens or 0), rates.cache_read_audio
+            )
+        bill.append(("cache_read", read, rates.cache_read))
+    if written and written > 0 and rates.cache_write is not None:
         left = max(0, left - written)
-        lasting = min(written, _lasting(usage.cache_write_by_ttl)) if rates.cache_write_1h is not None else 0
-        if lasting:
-            bill.append(Part("cache_write_1h", lasting, rates.cache_write_1h or 0))
-        bill.append(Part("cache_write", written - lasting, rates.cache_write))
-    heard = max(0, (usage.input_audio_tokens or 0) - heard_cached)
-    left -= _put(bill, "input_audio", min(heard, left), rates.input_audio)
-    left -= _put(bill, "input_image", min(usage.input_image_tokens or 0, left), rates.input_image)
-    bill.append(Part("input", left, rates.input))
+        if rates.cache_write_1h is not None:
+            lasting = min(written, _lasting(usage.cache_write_by_ttl))
+            written -= _put(bill, "cache_write_1h", lasting, rates.cache_write_1h)
+        bill.append(("cache_write", written, rates.cache_write))
+    if usage.input_audio_tokens and rates.input_audio is not None:
+        heard = usage.input_audio_tokens - (usage.cache_read_audio_tokens or 0)
+        left -= _put(bill, "input_audio", min(heard, left), rates.input_audio)
+    if usage.input_image_tokens and rates.input_image is not None:
+        left -= _put(bill, "input_image", min(usage.input_image_tokens, left), rates.input_image)
+    bill.append(("input", left, rates.input))
 
 
 def _output(bill: list[Part], usage: Usage, rates: Rates) -> None:
-    left = max(0, usage.completion_tokens)
-    left -= _put(bill, "output_audio", usage.output_audio_tokens or 0, rates.output_audio)
-    left -= _put(bill, "output_image", usage.output_image_tokens or 0, rates.output_image)
-    left -= _put(bill, "reasoning", usage.reasoning_tokens or 0, rates.reasoning)
-    bill.append(Part("output", max(0, left), rates.output))
+    left = max(0, usage.output_tokens or 0)
+    if usage.output_audio_tokens and rates.output_audio is not None:
+        left -= _put(bill, "output_audio", usage.output_audio_tokens, rates.output_audio)
+    if usage.output_image_tokens and rates.output_image is not None:
+        left -= _put(bill, "output_image", usage.output_image_tokens, rates.output_image)
+    if usage.reasoning_tokens and rates.reasoning is not None:
+        left -= _put(bill, "reasoning", usage.reasoning_tokens, rates.reasoning)
+    bill.append(("output", max(0, left), rates.output))
 
 
-def _put(bill: list[Part], kind: str, count: int, rate: int | None) -> int:
-    """Bill `count` tokens of a kind, if it has a rate of its own; how many that were."""
-    if rate is None or count <= 0:
+def _put(bill: list[Part], kind: str, count: int, rate: int) -> int:
+    """Bill `count` tokens of a kind; how many that were."""
+    if count <= 0:
         return 0
-    bill.append(Part(kind, count, rate))
+    bill.append((kind, count, rate))
     return count
 
 
@@ -160,6 +160,7 @@ def _lasting(by_ttl: Mapping[str, int]) -> int:
     return sum(max(0, count) for ttl, count in by_ttl.items() if _seconds(ttl) >= _HOUR) if by_ttl else 0
 
 
+@lru_cache(64)
 def _seconds(ttl: str) -> int:
     number, unit = ttl[:-1], _UNITS.get(ttl[-1:])
     return int(number) * unit if unit is not None and number.isdecimal() else 0

@@ -104,7 +104,7 @@ def _show(found: dict[str, Any], by: str) -> None:
     rows.append(("total", dollars(whole["cost_usd"]), f"{whole['requests']:,}", tokens_in, tokens_out, ""))
     print_table("", (by, "cost", "requests", "input tokens", "output tokens", f"last {_DAYS} days"), rows)
     if whole["unpriced_attempts"]:
-        typer.echo(f"{whole['unpriced_attempts']} tries have no price: set one under providers.<name>.prices")
+        typer.echo(f"{whole['unpriced_attempts']} tries have no price; `ep prices check` names their models")
 
 
 def sparkline(values: list[float]) -> str:

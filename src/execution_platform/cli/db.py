@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from execution_platform.cli.outcome import told
+from execution_platform.cli.outcome import Exit, told
 from execution_platform.cli.output import ConfigFile, Json, print_json
 from execution_platform.cli.snapshot import read_settings
 
@@ -38,6 +38,20 @@ def status(config: ConfigFile = None, *, as_json: Json = False) -> None:
             typer.echo("run `ep db upgrade`")
 
 
+@app.command("check")
+def check(config: ConfigFile = None, *, as_json: Json = False) -> None:
+    """Add up all events and compare them with the sums that reports read. Exit code 1 when they differ."""
+    with told():
+        found = asyncio.run(_check(config))
+        if as_json:
+            print_json(found)
+        else:
+            same = "equal" if found["equal"] else "DIFFERENT: restore the sums from a backup, or rebuild them"
+            typer.echo(f"{found['events']:,} events, ${found['events_usd']:,.6f}: the sums are {same}")
+        if not found["equal"]:
+            raise typer.Exit(Exit.FAILED)
+
+
 async def _upgrade(config: str | None) -> dict[str, Any]:
     from execution_platform.storage import migrations
 
@@ -46,6 +60,27 @@ async def _upgrade(config: str | None) -> dict[str, Any]:
         before = await migrations.upgrade(storage)
         did = {"empty": "made", "older": "upgraded"}.get(before, "nothing to do")
         return {"database": str(storage.address), "did": did, "schema": await migrations.version(storage)}
+    finally:
+        await storage.close()
+
+
+async def _check(config: str | None) -> dict[str, Any]:
+    from datetime import UTC, datetime, timedelta
+
+    from execution_platform.ledger.audit import drift
+    from execution_platform.ledger.reports import Span
+
+    storage = _storage(config)
+    try:
+        whole = Span.of(datetime(2020, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(days=1))
+        found = await drift(storage, whole.start, whole.end)
+        return {
+            "equal": found.ratio == 0,
+            "events": found.events,
+            "attempts": found.attempts,
+            "events_usd": found.event_nanos / 1e9,
+            "sums_usd": found.rolled_nanos / 1e9,
+        }
     finally:
         await storage.close()
 

@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from execution_platform import __version__
-from execution_platform.cli import budgets, chat, config, costs, db, doctor, explain, personas, providers, serve
+from execution_platform.cli import (
+    budgets,
+    chat,
+    config,
+    costs,
+    db,
+    doctor,
+    explain,
+    keys,
+    personas,
+    prices,
+    providers,
+    serve,
+)
 
 app = typer.Typer(
     name="ep",
@@ -24,6 +37,8 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
+app.add_typer(keys.app, name="keys")
+app.add_typer(prices.app, name="prices")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's

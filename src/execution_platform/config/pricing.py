@@ -129,20 +129,24 @@ def price_override(raw: RawPrice) -> PriceOverride:
     )
 
 
-def written(price: PriceOverride) -> dict[str, Any]:
-    """A price in the form it is written in."""
+def told(price: PriceOverride) -> dict[str, Any]:
+    """A price in the form it is written in, as plain data."""
     if price.free:
         return {"free": True}
-    out: dict[str, Any] = dict(price.rates.given())
+    out: dict[str, Any] = _floats(price.rates)
     if price.request is not None:
-        out["request"] = price.request
+        out["request"] = float(price.request)
     if price.units:
-        out["units"] = dict(price.units)
+        out["units"] = {name: float(each) for name, each in price.units.items()}
     if price.long_prompts:
-        out["long_prompts"] = [{"above": above, **rates.given()} for above, rates in price.long_prompts]
+        out["long_prompts"] = [{"above": above, **_floats(rates)} for above, rates in price.long_prompts]
     if price.tiers:
-        out["tiers"] = {name: rates.given() for name, rates in price.tiers.items()}
+        out["tiers"] = {name: _floats(rates) for name, rates in price.tiers.items()}
     return out
+
+
+def _floats(rates: RateOverride) -> dict[str, float]:
+    return {name: float(rate) for name, rate in rates.given().items()}
 
 
 def _rates(raw: RawRates) -> RateOverride:

@@ -7,7 +7,7 @@ depends on the database being there is background work; no request waits for it.
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,11 @@ from execution_platform.config.settings import Settings
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError
 from execution_platform.gateway.requestlog import RequestLog
+from execution_platform.ledger.audit import ALARM, drift
 from execution_platform.ledger.books import JournalLedger
 from execution_platform.ledger.interfaces import CostEvent, Projection, Settled
 from execution_platform.ledger.outbox import Outbox, happens
+from execution_platform.ledger.rollups import DAY, HOUR
 from execution_platform.runtime.books import Books
 from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal"
 _RECOVER_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
+_CHECKED = 2 * DAY
 _LAST_DELIVERY_SECONDS = 5.0
 _FRESH_SECONDS = 1.0
 
@@ -55,7 +59,7 @@ class Bookkeeping:
         self._log = log
         self._metrics = metrics
         self._store: EventStore | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -70,17 +74,13 @@ class Bookkeeping:
                 f"the journal cannot be written below the workspace: {error.strerror}; set EP_WORKSPACE_ROOT to a "
                 "folder this process may write"
             ) from error
-        self.outbox = Outbox(self.ledger.journal, self, tell=self._tell)
+        self.outbox = Outbox(self.ledger.tail, self, tell=self._tell)
         self.books.ledger = self.ledger
         self.books.start()
-        loop = asyncio.get_running_loop()
         self._stopping.clear()
-        running = (
-            self.outbox.run(self._stopping),
-            self._recover_again_and_again(),
-            self.requests.run(self._stopping),
-        )
-        self._tasks = [loop.create_task(each) for each in running]
+        self._keep_running("outbox", self.outbox.run)
+        self._keep_running("recovery", self._recover_again_and_again)
+        self._keep_running("request_log", self.requests.run)
 
     async def stop(self) -> None:
         """Deliver what is left, within limits; what cannot be delivered is recovered by the next start."""
@@ -91,8 +91,7 @@ class Bookkeeping:
             _, slow = await asyncio.wait(self._tasks, timeout=_LAST_DELIVERY_SECONDS)
             for task in slow:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._tasks = []
+            await asyncio.gather(*slow, return_exceptions=True)
         if self.ledger is not None:
             await self._close(self.ledger)
         if self.storage.opened:
@@ -124,7 +123,6 @@ class Bookkeeping:
     async def store(self) -> "EventStore":
         """Where events are stored, ready for use. Raises `DatabaseUnavailable`."""
         if self._store is None:
-            await self.storage.engine()
             from execution_platform.ledger.store import EventStore
 
             self._store = EventStore(self.storage, self.projections)
@@ -156,12 +154,45 @@ class Bookkeeping:
                 seconds=round(time.perf_counter() - begun, 2),
             )
 
-    async def _recover_again_and_again(self) -> None:
+    def _keep_running(self, name: str, work: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> None:
+        """Run `work` until it is told to stop. If it fails, which is a mistake of ours, that is told and it begins again."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work(self._stopping))
+        self._tasks.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            error = None if done.cancelled() else done.exception()
+            if error is not None and not self._stopping.is_set():
+                self._log.event("books_failed", "error", task=name, error=f"{type(error).__name__}: {error}")
+                loop.call_later(_AGAIN_SECONDS, self._keep_running, name, work)
+
+        task.add_done_callback(ended)
+
+    async def check(self) -> None:
+        """Compare the sums of the last two days with their events, and tell when they differ. Raises `DatabaseUnavailable`."""
+        await self.store()
+        end = int(time.time()) // HOUR * HOUR + HOUR
+        found = await drift(self.storage, end - _CHECKED, end)
+        self._metrics.ledger.drift.set(found.ratio)
+        if found.ratio > ALARM:
+            self._log.event(
+                "ledger_drift",
+                "error",
+                events=found.events,
+                attempts=found.attempts,
+                event_nanos=found.event_nanos,
+                rolled_nanos=found.rolled_nanos,
+            )
+
+    async def _recover_again_and_again(self, stopping: asyncio.Event) -> None:
         pause = 0.0
-        while not await happens(self._stopping, within=pause):
+        while not await happens(stopping, within=pause):
             pause = _RECOVER_SECONDS
             try:
                 await self.recover()
+                if self.storage.opened:
+                    await self.check()
             except ExecutionPlatformError as error:
                 pause = _RETRY_SECONDS
                 self._log.event("ledger_recovery_waits", "warning", reason=error.message)

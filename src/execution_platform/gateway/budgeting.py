@@ -58,6 +58,7 @@ class Budgeting:
         self._revision = -1
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: Mapping[str, AlertChannel] = {}
         self._exhausted: set[tuple[str, str, int]] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -88,7 +89,7 @@ class Budgeting:
             self.keeper.worker = self._bookkeeping.ledger.worker
         self._bookkeeping.books.reserver = self.reserver
         self.keeper.start()
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._read_again_and_again()), loop.create_task(self._send_again_and_again())]
 
     async def stop(self) -> None:
@@ -109,7 +110,7 @@ class Budgeting:
         """Take over the stored budgets if they have changed. Raises `DatabaseUnavailable`."""
         revision = await self.table.revision()
         if revision != self._revision:
-            self._stored = tuple(await self.table.all())
+            self._stored = tuple(await self.table.all()) if revision else ()
             self._revision = revision
             self._set_rules()
 
@@ -156,11 +157,16 @@ class Budgeting:
         try:
             await self._bookkeeping.store()
             async with self._bookkeeping.storage.write() as connection:
-                await self.announcements.tell(connection, "budget_exhausted", about)
+                await connection.run_sync(self.announcements.tell, "budget_exhausted", about)
         except ExecutionPlatformError as error:
             self._log.event("alert_not_stored", "error", scope=refused.bound.scope, reason=error.message)
 
     def _alerted(self, alert: Alert) -> None:
+        """Alerts are made in the thread of the database; the log and the metrics belong to the event loop."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._tell_alert, alert)
+
+    def _tell_alert(self, alert: Alert) -> None:
         self._log.event(
             alert.kind, "warning", scope=alert.scope, period=alert.period, message=alert.summary, alert=alert.id
         )

@@ -8,23 +8,31 @@ answer the connection is closed.
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest
+from execution_platform.gateway.cycle import Cycle
 from execution_platform.gateway.departure import DEPARTURE, Departure
 from execution_platform.gateway.door import SURPLUS, Door
 from execution_platform.gateway.http import LATE, SlowRequest
 from execution_platform.gateway.joining import Joining
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
 _IDLE, _HEAD, _BODY, _BUSY = range(4)
 _VERSIONS = ("1.1", "1.0")
 _LOOKALIKES = (b"transfer_encoding", b"content_length")
 """Some proxies and frameworks take an underscore for a dash."""
+_NOTED = frozenset({b"host", b"transfer-encoding", b"expect", *_LOOKALIKES})
+"""Headers that decide how a request is read."""
 _MOST_PIPELINED = 32
 _HOP = (b"upgrade", b"http2-settings", b"connection")
 
@@ -79,6 +87,7 @@ class Connection(HttpToolsProtocol):
         self._since = 0.0
         self._stuck: float | None = None
         self._head_bytes = 0
+        self._noted: list[bytes] = []
         self._peer = ""
         self._surplus = False
         self._out: Joining
@@ -214,25 +223,62 @@ class Connection(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT" or self._get_upgrade() == b"websocket":
                 self._stop(InvalidRequest("the gateway offers neither tunnels nor WebSockets", code="bad_http"))
             return
-        self._check_head()
+        version = self.parser.get_http_version()
+        self._check_head(version)
         admission = self._door.admission
         if (self._surplus or admission.in_flight >= admission.caps[0]) and self._shed():
             return
-        super().on_headers_complete()
+        self._begin(version)
+
+    def _begin(self, version: str) -> None:
+        """Start the handler, or let it wait for the answers before it."""
+        scope = cast("dict[str, Any]", self.scope)
+        self._describe(scope, version)
         departure = Departure()
         self._departures.append(departure)
-        cast("dict[str, Any]", self.cycle.scope)[DEPARTURE] = departure
-        if self._door.drain.begun:
-            self.cycle.keep_alive = False
+        scope[DEPARTURE] = departure
+        before = self._answering
+        self.cycle = cycle = Cycle(
+            self.scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            version != "1.0" and self.parser.should_keep_alive() and not self._door.drain.begun,
+            self.on_response_complete,
+        )
         self._phase, self._since = _BODY, self.loop.time()
+        app = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType] - loosely typed there
+        if before is None:
+            self._start_asgi_task(cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
 
-    def _check_head(self) -> None:
-        version = self.parser.get_http_version()
-        names = [name for name, _ in self.headers]
-        hosts = names.count(b"host")
+    def _describe(self, scope: dict[str, Any], version: str) -> None:
+        """The members of the scope that the request line gives."""
+        scope["method"] = self.parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        target = httptools.parse_url(self.url)
+        raw_path = target.path
+        path = raw_path.decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        scope["query_string"] = target.query or b""
+
+    def _check_head(self, version: str) -> None:
+        noted = self._noted
+        hosts = noted.count(b"host")
         if version not in _VERSIONS or hosts > 1 or (hosts == 0 and version == "1.1"):
             self._stop(InvalidRequest("the request needs version 1.1 of HTTP and one host header", code="bad_http"))
-        if (b"transfer-encoding" in names and version == "1.0") or any(name in names for name in _LOOKALIKES):
+        if hosts != len(noted) and (
+            (b"transfer-encoding" in noted and version == "1.0") or any(name in noted for name in _LOOKALIKES)
+        ):
             self._stop(InvalidRequest("the request is framed ambiguously", code="bad_http"))
         limits = self._door.limits
         if self._head_bytes > min(limits.header_block, limits.url_length):
@@ -243,19 +289,41 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._stop(InvalidRequest("too many requests are sent ahead on one connection", code="bad_http"))
 
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._noted = []
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header of the request."""
+        name = name.lower()
+        if name in _NOTED:
+            self._noted.append(name)
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if not self._reparse:
-            super().on_body(body)
+        cycle = self.cycle
+        if self._reparse or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         if self._reparse:
             return
-        super().on_message_complete()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
         # A long body has stopped the reading; without reading nobody would see the client leave.
         self.flow.resume_reading()
-        if self.cycle.response_complete:
+        if cycle.response_complete:
             self._phase, self._since, self._head_bytes = _IDLE, self.loop.time(), 0
         else:
             self._phase = _BUSY

@@ -1,6 +1,6 @@
 """The little of HTTP that the plain ASGI paths need: headers in, body in, answers out."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from execution_platform.exceptions import InvalidRequest, RequestTooLarge, UnsupportedEncoding
@@ -34,8 +34,14 @@ class ClientGone(Exception):
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
     """The request headers by lower-case name. Raises `InvalidRequest` when one that decides is given twice."""
+    headers = dict(scope["headers"])
+    check_headers(scope, headers)
+    return headers
+
+
+def check_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    """Whether `headers` has all of the request's. Raises `InvalidRequest` when one that decides is given twice."""
     pairs: HeaderList = scope["headers"]
-    headers = dict(pairs)
     if len(headers) != len(pairs):
         seen: set[bytes] = set()
         for name, _ in pairs:
@@ -44,7 +50,6 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
                     f"header {name.decode('latin-1')} is given more than once", code="duplicate_header"
                 )
             seen.add(name)
-    return headers
 
 
 async def read_body(scope: Scope, receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:

@@ -4,6 +4,7 @@ from execution_platform.exceptions import ErrorKind
 from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.ledger.money import NANOS
 from execution_platform.observability.logging import now
 from execution_platform.observability.metrics import Metrics, Route
 from execution_platform.router.chain import Run
@@ -71,7 +72,7 @@ def _add_numbers(record: dict[str, object], call: Call, seconds: float) -> None:
         record["input_tokens"] = usage.input_tokens
         record["output_tokens"] = usage.output_tokens
     if outcome.cost is not None:
-        record["cost_usd"] = float(outcome.cost.usd)
+        record["cost_usd"] = outcome.cost.nanos / NANOS
     if outcome.losses:
         record["losses"] = [f"{loss.severity}:{loss.path}" for loss in outcome.losses]
     if call.trace is not None:
@@ -147,7 +148,7 @@ def _observe_arm(metrics: Metrics, call: Call, seconds: float, *, failed: bool) 
     if outcome.first_content is not None:
         children.first_chunk.observe(outcome.first_content - call.started)
     if outcome.cost is not None:
-        children.cost.inc(float(outcome.cost.usd))
+        children.cost.inc(outcome.cost.nanos / NANOS)
 
 
 def shadow_record(copy: Call, seconds: float) -> dict[str, object]:

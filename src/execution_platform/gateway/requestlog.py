@@ -1,15 +1,16 @@
 """What the request log keeps of a call, and the task that writes it down."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ExecutionPlatformError
-from execution_platform.ledger.money import to_nanos
 from execution_platform.ledger.outbox import happens
+from execution_platform.ledger.requests import Noted, write
 from execution_platform.router.chain import aclose
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
@@ -29,7 +30,7 @@ class RequestLog:
     """The requests of one process on their way into the database."""
 
     def __init__(self, keeping: "Bookkeeping", config: LedgerConfig) -> None:
-        self.waiting: deque[dict[str, Any]] = deque()
+        self.waiting: deque[Noted] = deque()
         self.dropped = 0
         self._keeping = keeping
         self._config = config
@@ -58,38 +59,41 @@ class RequestLog:
             return
         self.waiting.append(self._record(call, status, seconds))
 
-    def _record(self, call: Call, status: int, seconds: float) -> dict[str, Any]:
-        outcome, route = call.outcome, call.route
-        usage, target = outcome.usage, outcome.target
+    def _record(self, call: Call, status: int, seconds: float) -> Noted:
+        outcome, route, principal = call.outcome, call.route, call.principal
+        usage, target, finish = outcome.usage, outcome.target, outcome.metered.finish
         first = outcome.first_content
-        clean = call.snapshot.redactor.body
-        content = self.keeps_content(call)
-        return {
-            "request_id": call.id,
-            "timestamp": datetime.now(UTC),
-            "tenant": call.principal.tenant,
-            "key_id": call.principal.name,
-            "persona": route.persona.name if route is not None and route.persona is not None else "",
-            "run_id": call.run,
-            "provider": target.provider if target is not None else "",
-            "model": target.model if target is not None else call.path_model or call.peek.model or "",
-            "dialect": call.dialect.name,
-            "operation": call.operation,
-            "status": status,
-            "error": outcome.error.code if outcome.error is not None else None,
-            "stream": call.peek.stream,
-            "attempts": outcome.attempts,
-            "finish": outcome.metered.finish.reason.value if outcome.metered.finish is not None else None,
-            "duration_ms": round(seconds * 1000, 2),
-            "first_content_ms": None if first is None else round((first - call.started) * 1000, 2),
-            "input_tokens": usage.prompt_tokens if usage is not None else 0,
-            "output_tokens": usage.completion_tokens if usage is not None else 0,
-            "cost_nanos": to_nanos(outcome.cost.usd) if outcome.cost is not None else 0,
-            "config_version": call.snapshot.version,
-            "trace_id": call.trace.trace_id if call.trace is not None else None,
-            "request_body": clean(call.body[:CONTENT_BYTES]) if content else None,
-            "response_body": clean(outcome.kept_answer) if content and outcome.kept_answer else None,
-        }
+        asked = answered = None
+        if self.keeps_content(call):
+            clean = call.snapshot.redactor.body
+            asked = clean(call.body[:CONTENT_BYTES])
+            answered = clean(outcome.kept_answer) if outcome.kept_answer else None
+        return Noted(
+            call.id,
+            time.time_ns(),
+            principal.tenant,
+            principal.subject,
+            route.persona.name if route is not None and route.persona is not None else "",
+            call.run,
+            target.provider if target is not None else "",
+            target.model if target is not None else call.path_model or call.peek.model or "",
+            call.dialect.name,
+            call.operation,
+            status,
+            outcome.error.code if outcome.error is not None else None,
+            call.peek.stream,
+            outcome.attempts,
+            finish.reason.value if finish is not None else None,
+            round(seconds * 1000, 2),
+            None if first is None else round((first - call.started) * 1000, 2),
+            usage.prompt_tokens if usage is not None else 0,
+            usage.completion_tokens if usage is not None else 0,
+            outcome.cost.nanos if outcome.cost is not None else 0,
+            call.snapshot.version,
+            call.trace.trace_id if call.trace is not None else None,
+            asked,
+            answered,
+        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Write and forget until `stopping` is set."""
@@ -109,8 +113,6 @@ class RequestLog:
         """Write what waits. Raises `DatabaseUnavailable`."""
         if self.waiting:
             await self._keeping.store()
-            from execution_platform.ledger.requests import write
-
             await write(self._keeping.storage, self.waiting)
 
     async def forget(self) -> int:

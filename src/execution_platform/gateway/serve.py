@@ -7,7 +7,9 @@ itself. When the client leaves, the call is cancelled, which closes the upstream
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from execution_platform import _json
 from execution_platform._failpoint import ARMED, reach
@@ -24,8 +26,8 @@ from execution_platform.gateway.http import (
     Scope,
     Send,
     SlowRequest,
+    check_headers,
     read_body,
-    read_headers,
     send_body,
 )
 from execution_platform.gateway.matrix import permit
@@ -47,6 +49,7 @@ from execution_platform.runtime.throttle import settle_limits, throttle
 _GONE = 499
 _LONGEST_RUN = 128
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 async def serve(state: State, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,13 +58,13 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
     call: Call | None = None
     out: StreamOut | None = None
     status = _GONE
-    given = dict(scope["headers"]).get(b"x-request-id")
-    request_id = correlation.request_id(given)
+    headers = dict(scope["headers"])
+    request_id = correlation.request_id(headers.get(b"x-request-id"))
     # `_open` reads the same snapshot: nothing is awaited in between. Its providers live until this request is over.
     generation = state.snapshot.generation
     generation.enter()
     try:
-        headers = read_headers(scope)
+        check_headers(scope, headers)
         call = await _open(state, match, scope, headers, receive, request_id)
         call.started = started
         call.books = state.books
@@ -150,10 +153,16 @@ def _call(
         sse=match.sse,
         trace=correlation.trace(headers.get(b"traceparent")),
         headers=headers,
-        forwarded={name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers},
+        forwarded=_forwarded(headers),
         loss_policy=principal.loss_policy or snapshot.config.loss_policy,
         repeats=headers.get(b"x-stainless-retry-count", b"0") == b"0",
     )
+
+
+def _forwarded(headers: dict[bytes, bytes]) -> Mapping[str, str]:
+    """The client's headers that a provider of the same dialect may get."""
+    found = [name for name in _FORWARDED if name in headers]
+    return {name.decode(): headers[name].decode("latin-1") for name in found} if found else _NOTHING
 
 
 def _run_of(headers: dict[bytes, bytes]) -> str:
@@ -205,11 +214,12 @@ async def _run(call: Call) -> Answer:
     if ARMED:
         await reach("kernel.before_plan")
     plan(call)
-    await throttle(call)
+    if call.snapshot.limits.for_callers:
+        await throttle(call)
     if call.operation == "chat":
-        books = call.books
-        if books is not None and books.reserver is not None:
-            await books.reserver.ahead(call)
+        reserver = None if call.books is None else call.books.reserver
+        if reserver is not None and reserver.binds(call):
+            await reserver.ahead(call)
         return _guarded(call, await execute(call))
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))
 

@@ -17,6 +17,7 @@ from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.lifecycle import Lifecycle
 from execution_platform.gateway.peers import Peers
+from execution_platform.gateway.pricing import Pricing
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
@@ -86,6 +87,7 @@ class State:
         self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
         self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
+        self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
         self.started_at = time.time()
 
     async def start(self) -> None:
@@ -94,6 +96,7 @@ class State:
         await self.bookkeeping.start()
         self.budgeting.start()
         self.access.start()
+        await self.pricing.start()
         self.lag.start()
         if self.siblings is not None:
             await self.siblings.start()
@@ -120,6 +123,7 @@ class State:
         await self.shadows.aclose()
         await self.pulse.stop()
         await self.access.stop()
+        await self.pricing.stop()
         await self.budgeting.stop()
         await self.limiter.stop()
         if self.shared_board is not None:

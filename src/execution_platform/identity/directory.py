@@ -68,13 +68,14 @@ class KeyDirectory:
         self._absent: dict[str, float] = {}
         self._asking: dict[str, asyncio.Task[KeyRecord | None]] = {}
         self._revision: int | None = None
+        self._guess: bool | None = None
         self._asked_at = clock()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def issued(self) -> bool | None:
-        """Whether any key was ever issued; None while the database has not said."""
-        return None if self._revision is None else self._revision > 0
+        """Whether any key was ever issued; None while nobody has said."""
+        return self._guess if self._revision is None else self._revision > 0
 
     def start(self) -> None:
         """Begin to follow changes."""
@@ -156,19 +157,30 @@ class KeyDirectory:
         self._absent.pop(record.id, None)
 
     async def learn(self) -> None:
-        """Find out whether any key was ever issued. Raises `AuthBackendUnavailable`."""
-        if self._revision is None:
+        """Find out whether any key was ever issued. Raises `AuthBackendUnavailable`.
+
+        Where the database is away and no pepper is at hand no issued key could be checked, so none is assumed until the
+        database is back: a gateway for one developer starts without it.
+        """
+        if self.issued is None:
             try:
                 await self.refresh()
             except DatabaseUnavailable as error:
-                raise AuthBackendUnavailable from error
+                if self._pepper.read() is not None:
+                    raise AuthBackendUnavailable from error
+                self._guess = False
 
     async def refresh(self) -> None:
         """Take over what has changed. Raises `DatabaseUnavailable`."""
         asked_at = self._clock()
         seen = self._revision
-        if seen is None:
-            seen = self._revision = await self._store.revision()
+        if not seen:
+            newest = await self._store.revision()
+            if not newest:
+                self._revision, self._asked_at = 0, asked_at
+                return  # none was ever issued, which is cheap to know
+            if seen is None:
+                seen = self._revision = newest
         for record in await self._store.changed_since(seen - 1):
             self._revision = max(self._revision or 0, record.revision)
             self._absent.pop(record.id, None)

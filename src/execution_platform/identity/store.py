@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from execution_platform.storage.local import Session
+
 _KIND = "gateway_key"
 _BATCH = 1000
 Budgeted = Callable[["AsyncConnection", KeyRecord], Awaitable[None]]
@@ -140,11 +142,13 @@ class KeyStore:
 
     async def revision(self) -> int:
         """The number of the newest change of any key; 0 when none was ever issued."""
+        await self._trail.ready()
+        if not self._storage.is_postgresql:
+            return await self._storage.local(_revision)
         from sqlalchemy import func, select
 
         from execution_platform.storage.schema import gateway_keys
 
-        await self._trail.ready()
         async with self._storage.read() as connection:
             return (await connection.execute(select(func.max(gateway_keys.c.revision)))).scalar() or 0
 
@@ -352,3 +356,7 @@ class KeyStore:
 def unknown_key() -> RouterError:
     """The answer for a key that does not exist for this caller; it repeats nothing, so that all are alike."""
     return RouterError("there is no key of this id; GET /v1/keys lists them", code="key_not_found", param="id")
+
+
+def _revision(session: "Session") -> int:
+    return int(session.connection.execute("SELECT coalesce(max(revision), 0) FROM gateway_keys").fetchone()[0])

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from execution_platform._failpoint import ARMED, hit
 from execution_platform.config.values import Durability
 from execution_platform.ledger.interfaces import Checkpoint, Dispatch, Settled, Settlement, StorageUnavailable
 from execution_platform.ledger.journal import CAP_BYTES, Journal, JournalFull
+from execution_platform.ledger.tail import Tail
 
 _SYNC_SECONDS = 0.05
 """Under `process` durability a power failure loses at most what was written in this time."""
@@ -45,6 +47,8 @@ class JournalLedger:
         self.journal = Journal(folder / self.worker, carry=self._carried, cap_bytes=cap_bytes)
         self.open: dict[str, Dispatch] = {}
         """Tries that have not ended, by id."""
+        self.tail = Tail(self.journal, self.open)
+        """What the outbox delivers."""
         self.refused = 0
         """Dispatches that the journal could not take."""
         self._progress: dict[str, Checkpoint] = {}
@@ -70,6 +74,8 @@ class JournalLedger:
             raise StorageUnavailable(
                 "the ledger cannot be written: its disk is full, or the database was away for too long", retry_after=5
             ) from None
+        if ARMED:
+            hit("ledger.after_dispatch")
         self.open[dispatch.id] = dispatch
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
@@ -89,7 +95,12 @@ class JournalLedger:
         dispatch = self.open.get(settlement.id)
         if dispatch is None:
             return
+        if ARMED:
+            hit("ledger.before_settlement")
+        self.tail.add(dispatch, settlement)
         self.journal.append_always(self._encode(settlement))
+        if ARMED:
+            hit("ledger.after_settlement")
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
         del self.open[settlement.id]

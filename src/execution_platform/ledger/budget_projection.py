@@ -9,7 +9,7 @@ with the spending that caused it.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from execution_platform.ledger.budget_store import insert_quietly, moment
 from execution_platform.ledger.budgets import NO_LIMIT, NOTHING, Amount, Bound, Rules, Subjects
@@ -18,8 +18,7 @@ from execution_platform.ledger.leases import Charge, cost_of
 from execution_platform.ledger.periods import window
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, RowMapping
 
 _NANOSECONDS = 1_000_000_000
 
@@ -27,8 +26,17 @@ _NANOSECONDS = 1_000_000_000
 class Charges(Protocol):
     """Who knows under which leases a dispatch of this process was made."""
 
+    @property
+    def charges(self) -> bool:
+        """Whether there is any."""
+        ...
+
     def charged(self, dispatch: Dispatch) -> Sequence[Charge] | None:
-        """The charges of a settled dispatch; None when it is not one of this process."""
+        """The charges of a settled dispatch; None when it is not one of this process. The same until it is forgotten."""
+        ...
+
+    def forget(self, dispatch: Dispatch) -> None:
+        """The dispatch is stored."""
         ...
 
 
@@ -52,7 +60,7 @@ class Reached(NamedTuple):
 class Announcer(Protocol):
     """Who turns a reached threshold into messages, in the transaction at hand."""
 
-    async def announce(self, connection: "AsyncConnection", reached: Sequence[Reached]) -> None:
+    def announce(self, connection: "Connection", reached: Sequence[Reached]) -> None:
         """Store the alerts and what must be sent because of them."""
         ...
 
@@ -66,6 +74,13 @@ def charges_by_rules(rules: Rules, dispatch: Dispatch) -> list[Charge]:
     return [Charge(bound, window(bound.period, at, bound.zone).start, None) for bound in bounds]
 
 
+def _likeness(dispatch: Dispatch) -> tuple[str, ...]:
+    """What decides which budgets bind a dispatch."""
+    account = dispatch.account
+    who = (account.tenant, account.key_id, account.team, account.persona, account.run_id)
+    return (*who, dispatch.provider, dispatch.model)
+
+
 class BudgetProjection:
     """`Projection` of cost events onto budget windows."""
 
@@ -74,18 +89,31 @@ class BudgetProjection:
         self._charges = charges
         self._announcer = announcer
 
-    async def project(self, connection: object, events: Sequence[CostEvent]) -> None:
+    def concerns(self, events: Sequence[CostEvent]) -> bool:
+        """Whether any of `events` is charged to anything."""
+        if self._charges.charges:
+            return True
+        rules = self._rules()
+        if not rules.any:
+            return False
+        alike = {_likeness(event.dispatch): event.dispatch for event in events}
+        return any(charges_by_rules(rules, dispatch) for dispatch in alike.values())
+
+    def project(self, connection: "Connection", events: Sequence[CostEvent]) -> None:
         """Add the costs of `events`, none of which was stored before."""
         sums = self._sums(events)
-        if not sums:
-            return
-        open_connection = cast("AsyncConnection", connection)
         reached: list[Reached] = []
         # In one order everywhere, so that two processes never wait for each other.
         for key in sorted(sums):
-            reached += await _add(open_connection, key, sums[key])
+            reached += _add(connection, key, sums[key])
         if reached and self._announcer is not None:
-            await self._announcer.announce(open_connection, reached)
+            self._announcer.announce(connection, reached)
+
+    def stored(self, events: Sequence[CostEvent]) -> None:
+        """Their charges are not needed any more."""
+        if self._charges.charges:
+            for event in events:
+                self._charges.forget(event.dispatch)
 
     def _sums(self, events: Sequence[CostEvent]) -> "dict[_Key, _Sum]":
         rules = self._rules()
@@ -113,7 +141,7 @@ class _Key(NamedTuple):
     start: int
 
 
-async def _add(connection: "AsyncConnection", key: _Key, total: _Sum) -> list[Reached]:
+def _add(connection: "Connection", key: _Key, total: _Sum) -> list[Reached]:
     """Add to one window; the window, if that made it reach its threshold."""
     from sqlalchemy import update
 
@@ -138,17 +166,15 @@ async def _add(connection: "AsyncConnection", key: _Key, total: _Sum) -> list[Re
             columns.alerted_at,
         )
     )
-    row = (await connection.execute(statement)).mappings().first()
+    row = connection.execute(statement).mappings().first()
     if row is None:
-        await insert_quietly(
-            connection, budget_windows, [{"scope": key.scope, "period": key.period, "period_start": start}]
-        )
-        row = (await connection.execute(statement)).mappings().one()
+        insert_quietly(connection, budget_windows, [{"scope": key.scope, "period": key.period, "period_start": start}])
+        row = connection.execute(statement).mappings().one()
     released = NOTHING
     for lease in sorted(total.leases):
-        released = released.plus(await _arrive(connection, lease, total.leases[lease]))
+        released = released.plus(_arrive(connection, lease, total.leases[lease]))
     if released != NOTHING:
-        await connection.execute(
+        connection.execute(
             update(budget_windows)
             .where(here)
             .values(
@@ -175,14 +201,14 @@ def is_reached(bound: Bound, spent: Amount, cap: Amount) -> bool:
     )
 
 
-async def _arrive(connection: "AsyncConnection", lease: str, cost: Amount) -> Amount:
+def _arrive(connection: "Connection", lease: str, cost: Amount) -> Amount:
     """Note that costs under a lease are in the books; how much less it reserves now."""
     from sqlalchemy import update
 
     from execution_platform.storage.schema import budget_leases
 
     columns = budget_leases.c
-    done = await connection.execute(
+    done = connection.execute(
         update(budget_leases)
         .where(columns.id == lease)
         .values(spent_nanos=columns.spent_nanos + cost.nanos, spent_tokens=columns.spent_tokens + cost.tokens)

@@ -14,7 +14,7 @@ from execution_platform.ledger.periods import Period, Window
 from execution_platform.storage.engine import Storage
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping, Table
+    from sqlalchemy import Connection, RowMapping, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LEASE = timedelta(seconds=15)
@@ -96,7 +96,7 @@ class SqlBudgetStore:
         )
         row = (await connection.execute(statement)).mappings().first()
         if row is None:
-            await insert_quietly(connection, budget_windows, [{**key, **caps}])
+            await connection.run_sync(insert_quietly, budget_windows, [{**key, **caps}])
             row = (await connection.execute(statement)).mappings().one()
         now = datetime.now(UTC) if row["now"] is None else row["now"]
         return _Locked(
@@ -168,7 +168,7 @@ class SqlBudgetStore:
         key = {"scope": scope, "period": period, "period_start": moment(window.start)}
         await self._ready()
         async with self._storage.write() as connection:
-            await insert_quietly(connection, budget_windows, [key])
+            await connection.run_sync(insert_quietly, budget_windows, [key])
             await connection.execute(
                 update(budget_windows)
                 .where(columns.scope == scope, columns.period == period, columns.period_start == key["period_start"])
@@ -310,11 +310,11 @@ async def _release(connection: "AsyncConnection", lease: "RowMapping") -> None:
     )
 
 
-async def insert_quietly(connection: "AsyncConnection", table: "Table", rows: "Sequence[Mapping[str, object]]") -> int:
+def insert_quietly(connection: "Connection", table: "Table", rows: "Sequence[Mapping[str, object]]") -> int:
     """Insert those of `rows` that are not there yet; how many that were."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert
-    done = await connection.execute(insert(table).values(list(rows)).on_conflict_do_nothing())
+    done = connection.execute(insert(table).values(list(rows)).on_conflict_do_nothing())
     return done.rowcount

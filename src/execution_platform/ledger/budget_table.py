@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from execution_platform.storage.local import Session
+
 
 class BudgetTable:
     """Reads and writes the table `budgets`. Every method raises `DatabaseUnavailable`."""
@@ -26,12 +28,14 @@ class BudgetTable:
         self._ready = ready
 
     async def revision(self) -> int:
-        """Rises with every change of any budget."""
+        """Rises with every change of any budget; 0 when there never was one."""
+        await self._ready()
+        if not self._storage.is_postgresql:
+            return await self._storage.local(_revision)
         from sqlalchemy import func, select
 
         from execution_platform.storage.schema import budgets
 
-        await self._ready()
         async with self._storage.read() as connection:
             found = await connection.execute(select(func.coalesce(func.max(budgets.c.revision), 0)))
             return int(found.scalar_one())
@@ -108,6 +112,10 @@ class BudgetTable:
                 .values(enabled=False, revision=following, updated_at=datetime.now(UTC))
             )
             return done.rowcount > 0
+
+
+def _revision(session: "Session") -> int:
+    return int(session.connection.execute("SELECT coalesce(max(revision), 0) FROM budgets").fetchone()[0])
 
 
 def _budget(row: "RowMapping") -> Budget:

@@ -16,8 +16,8 @@ HEADER = b"EPJ1\x00\x00\x00\x00"
 LONGEST = 64 * 1024
 """Bytes of a payload; a longer one is not written."""
 
-_HEAD = struct.Struct("<II")
-HEAD_SIZE = _HEAD.size
+HEAD = struct.Struct("<II")
+HEAD_SIZE = HEAD.size
 
 
 class Record(NamedTuple):
@@ -30,14 +30,14 @@ class Record(NamedTuple):
 def frame(payload: bytes) -> bytes:
     """`payload` as it is written."""
     size = len(payload)
-    return _HEAD.pack(size, zlib.crc32(payload, size)) + payload
+    return HEAD.pack(size, zlib.crc32(payload, size)) + payload
 
 
 def records(data: bytes) -> Iterator[Record]:
     """The whole records of `data`; damaged ones are passed over, one that is not complete is left for the next read."""
     at, end = 0, len(data)
     while at + HEAD_SIZE <= end:
-        size, crc = _HEAD.unpack_from(data, at)
+        size, crc = HEAD.unpack_from(data, at)
         behind = at + HEAD_SIZE + size
         if 0 < size <= LONGEST:
             if behind > end:
@@ -56,7 +56,7 @@ def next_whole(data: bytes, start: int) -> int | None:
     """The offset of the next record whose checksum is right; None when there is none."""
     # Space that was never written is zeros, and there may be megabytes of it.
     for at in range(start, len(data.rstrip(b"\0")) - HEAD_SIZE):
-        size, crc = _HEAD.unpack_from(data, at)
+        size, crc = HEAD.unpack_from(data, at)
         behind = at + HEAD_SIZE + size
         if 0 < size <= LONGEST and behind <= len(data) and zlib.crc32(data[at + HEAD_SIZE : behind], size) == crc:
             return at

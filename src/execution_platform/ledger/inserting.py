@@ -1,58 +1,51 @@
 """Many rows into `cost_events` at once, and which of them were new.
 
-This is the one statement that runs for every request, so it does without SQLAlchemy's work per value: the statement is
-compiled once from the table, and the driver gets plain tuples. SQLite has one writer, who may look first and insert then;
-PostgreSQL takes all rows as arrays in one statement and says itself which were new.
+This is what happens for every request, so it does without SQLAlchemy's work per value: drivers get plain tuples. SQLite
+has one writer, who is told how many rows were new and looks which only when not all were; PostgreSQL takes all rows as
+arrays in one statement and says itself which were new.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, bindparam, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
-
 from execution_platform.ledger.rows import COLUMNS
-from execution_platform.storage.schema import cost_events
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-_ID, _TIME = COLUMNS.index("id"), COLUMNS.index("timestamp")
+    from execution_platform.storage.local import Session
+
+TABLE = "cost_events"
+_ID = COLUMNS.index("id")
+_ASKED = 500
+
+Row = tuple[Any, ...]
 
 
-async def insert_new(connection: "AsyncConnection", rows: Sequence[tuple[Any, ...]]) -> set[str]:
-    """Insert those of `rows` (of different ids, as `rows.row` makes them) that are not there yet; their ids."""
-    if connection.dialect.name == "postgresql":
-        return await _as_arrays(connection, rows)
-    return await _one_by_one(connection, rows)
-
-
-async def _one_by_one(connection: "AsyncConnection", rows: Sequence[tuple[Any, ...]]) -> set[str]:
-    ids = [row[_ID] for row in rows]
-    known = await connection.execute(select(cost_events.c.id).where(cost_events.c.id.in_(ids)))
-    new = set(ids) - set(known.scalars())
-    if new:
-        values = [_for_sqlite(row) for row in rows if row[_ID] in new]
-        await connection.exec_driver_sql(_sqlite_statement(), values)
-    return new
-
-
-def _for_sqlite(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """As SQLAlchemy's types write a UUID and a time, so that they read them."""
-    at: datetime = row[_TIME]
-    written = at.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
-    return (row[_ID].replace("-", ""), *row[1:_TIME], written)
+def insert_locally(session: "Session", rows: Sequence[Row]) -> set[str] | None:
+    """Insert those of `rows` that SQLite does not have yet; the ids of those it had, None when that is no row."""
+    if session.insert(TABLE, COLUMNS, rows, "ON CONFLICT (id) DO NOTHING") == len(rows):
+        return None
+    # Some were there. Which cannot be seen any more, so the insertion is undone and done again without them.
+    session.connection.execute("ROLLBACK")
+    session.connection.execute("BEGIN IMMEDIATE")
+    known: set[str] = set()
+    ids = [str(row[_ID]) for row in rows]
+    for start in range(0, len(ids), _ASKED):
+        asked = ids[start : start + _ASKED]
+        known.update(found for (found,) in session.connection.execute(_known(len(asked)), asked))
+    session.insert(TABLE, COLUMNS, [row for row in rows if row[_ID] not in known])
+    return known
 
 
 @cache
-def _sqlite_statement() -> str:
-    dialect = sqlite.dialect(paramstyle="qmark")
-    return str(insert(cost_events).values({name: bindparam(name) for name in COLUMNS}).compile(dialect=dialect))
+def _known(count: int) -> str:
+    return f"SELECT id FROM {TABLE} WHERE id IN ({','.join('?' * count)})"  # noqa: S608 - a constant and question marks
 
 
-async def _as_arrays(connection: "AsyncConnection", rows: Sequence[tuple[Any, ...]]) -> set[str]:
+async def insert_remotely(connection: "AsyncConnection", rows: Sequence[Row]) -> set[str]:
+    """Insert those of `rows` that PostgreSQL does not have yet; their ids."""
     columns = tuple(map(list, zip(*rows, strict=True)))
     result = await connection.exec_driver_sql(_postgresql_statement(), columns)
     return {str(each) for each in result.scalars()}
@@ -60,6 +53,11 @@ async def _as_arrays(connection: "AsyncConnection", rows: Sequence[tuple[Any, ..
 
 @cache
 def _postgresql_statement() -> str:
+    from sqlalchemy import ARRAY, bindparam, func, select
+    from sqlalchemy.dialects import postgresql
+
+    from execution_platform.storage.schema import cost_events
+
     arrays = [func.unnest(bindparam(name, type_=ARRAY(cost_events.c[name].type))).label(name) for name in COLUMNS]
     statement = postgresql.insert(cost_events).from_select(COLUMNS, select(*arrays))
     once = statement.on_conflict_do_nothing(index_elements=["id"]).returning(cost_events.c.id)

@@ -19,7 +19,7 @@ from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.spi.usage import Confidence
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 EventStatus = Literal["ok", "failed", "retried", "hedge_loser", "aborted", "cut", "shadow", "lost", "tracked"]
 """How a try ended.
@@ -129,14 +129,21 @@ class CostEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Projection(Protocol):
-    """A sum of events that is kept in the transaction that stores them, and therefore never differs from them.
+    """A sum of events that is kept in the transaction that stores them, and therefore never differs from them."""
 
-    `events` are only those that were not stored before, each exactly
-    once over the life of the database. Raising undoes the whole batch, which is then delivered again.
-    """
+    def concerns(self, events: Sequence[CostEvent]) -> bool:
+        """Whether `project` would keep anything of `events`. Called in a thread, before the transaction."""
+        ...
 
-    async def project(self, connection: "AsyncConnection", events: Sequence[CostEvent]) -> None:
-        """Add `events` to the sum."""
+    def project(self, connection: "Connection", events: Sequence[CostEvent]) -> None:
+        """Add `events` to the sum: only those that were not stored before, each exactly once over the life of the database.
+
+        Runs in a thread where the database is SQLite. Raising undoes the whole batch, which is then delivered again.
+        """
+        ...
+
+    def stored(self, events: Sequence[CostEvent]) -> None:
+        """`events` are in the database for good, those of before and those `project` was given."""
         ...
 
 

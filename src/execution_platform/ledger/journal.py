@@ -3,14 +3,14 @@
 Theory of operation
 -------------------
 Every worker has a folder of its own below `<workspace>/journal`, and holds a lock on it as long as it lives; a folder whose
-lock can be taken belongs to a dead worker and is recovered (`recovery.py`). Records are appended with one `pwrite` each, so
-a record that was written survives the end of the process, however it ends. Surviving a power failure takes `fdatasync`,
-which runs in a thread for all records that have gathered (`sync`).
+lock can be taken belongs to a dead worker and is recovered (`recovery.py`). A record is copied into a mapping of the file
+(`window.py`), which costs no system call; from then on it is the kernel's and survives the end of the process, however it
+ends. Surviving a power failure takes `fdatasync`, which runs in a thread for all records that have gathered (`sync`).
 
 A segment that is full is followed by the next; the records that are still open are written again at the head of it, so that
 a segment whose events are all stored can be deleted whatever is still running.
 
-When the disk is full, `append` fails and nothing billable may start. `append_always` is for calls that run already: it goes
+Space is allocated before it is mapped, so a disk that is full is noticed there. Then `append` fails and nothing billable may start. `append_always` is for calls that run already: it goes
 on in `reserve`, a file whose space was allocated beforehand and which becomes the next segment. Once a new reserve can be
 allocated the journal is healthy again. What even the reserve cannot take is kept in memory and written when there is space.
 """
@@ -21,7 +21,9 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from execution_platform.ledger.frames import HEADER, frame
+from execution_platform._failpoint import ARMED, hit
+from execution_platform.ledger.frames import HEAD_SIZE, HEADER, frame
+from execution_platform.ledger.window import Window
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024 * 1024
@@ -90,6 +92,7 @@ class Journal:
         self._lock = lock
         self._folder = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         self._fd = self._new_segment(1)
+        self._window = Window(self._fd, segment_bytes)
         self._named = 0
         if os.pwrite(self._fd, HEADER, 0) != len(HEADER):
             raise OSError("the disk is full")
@@ -109,28 +112,26 @@ class Journal:
 
     def append(self, payload: bytes) -> None:
         """Write a record of new work. Raises `JournalFull`."""
-        if self.full or not self._write(frame(payload)):
+        if self.full or not self._write(payload):
             self.full = True
             raise JournalFull
 
     def append_always(self, payload: bytes) -> None:
         """Write a record of work that runs already; without any space it is kept in memory for later."""
-        framed = frame(payload)
-        if not self._write(framed) and not self._write_in_reserve(framed):
+        if not self._write(payload) and not self._write_in_reserve(payload):
             self.full = True
-            self.unwritten.append(framed)
+            self.unwritten.append(payload)
 
-    def _write(self, framed: bytes) -> bool:
+    def _write(self, payload: bytes) -> bool:
+        end = self.size + HEAD_SIZE + len(payload)
         # The next segment begins before the record, never after it: what the record ends is still open here, and is carried.
-        if self.size + len(framed) > self._segment_bytes and not self.full:
+        if end > self._segment_bytes and not self.full:
             self._rotate()
-        try:
-            written = os.pwrite(self._fd, framed, self.size)
-        except OSError:
+            end = self.size + HEAD_SIZE + len(payload)
+        if (ARMED and _no_space()) or (end > self._window.end and not self._window.move(self.size, end)):
             return False
-        if written != len(framed):
-            return False  # a torn record is overwritten by the next, or passed over for its checksum
-        self.size += written
+        self._window.put(self.size, payload)
+        self.size = end
         self.appended += 1
         return True
 
@@ -139,13 +140,13 @@ class Journal:
         if self.held >= self._cap_bytes or not self._next_segment(self._new_segment):
             self.full = True
 
-    def _write_in_reserve(self, framed: bytes) -> bool:
+    def _write_in_reserve(self, payload: bytes) -> bool:
         """Go on in the reserve, if it is not in use already."""
         self.full = True
         if self._in_reserve or not self._next_segment(self._take_reserve):
             return False
         self._in_reserve = True
-        return self._write(framed)
+        return self._write(payload)
 
     def _next_segment(self, opened: Callable[[int], int]) -> bool:
         """Go on in a segment that `opened` makes; False, and everything as before, when there is no space for one."""
@@ -160,13 +161,19 @@ class Journal:
                 os.close(descriptor)
                 (self.folder / segment_name(number)).unlink(missing_ok=True)
             return False
-        with contextlib.suppress(OSError):  # what was allocated and not used is given back
-            os.ftruncate(self._fd, self.size)
+        self._give_back()
         self._finished[self.number] = self.size
         self.stored += self.size
         self._unsynced.append(self._fd)
         self._fd, self.number, self.size = descriptor, number, len(carried)
+        self._window = Window(descriptor, self._segment_bytes)
         return True
+
+    def _give_back(self) -> None:
+        """What was allocated for the current segment and not used. Nothing may be mapped beyond the end of a file."""
+        self._window.close()
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, self.size)
 
     def _new_segment(self, number: int) -> int:
         return os.open(self.folder / segment_name(number), _CREATE, 0o600)
@@ -225,6 +232,16 @@ class Journal:
 
     def close(self) -> None:
         """Close the files and give up the folder, which stays for recovery."""
+        self._give_back()
         for descriptor in (*self._unsynced, self._fd, self._folder, self._lock):
             os.close(descriptor)
         self._unsynced = []
+
+
+def _no_space() -> bool:
+    """Whether a test lets the disk be full here."""
+    try:
+        hit("ledger.write")
+    except OSError:
+        return True
+    return False

@@ -113,9 +113,18 @@ class Keeper:
         if len(self._charged) < _CHARGES:
             self._charged[dispatch.id] = tuple(one.charge for one in hold.slices)
 
+    @property
+    def charges(self) -> bool:
+        """`Charges`: whether any settled dispatch is not stored yet."""
+        return bool(self._charged)
+
     def charged(self, dispatch: Dispatch) -> Sequence[Charge] | None:
-        """`Charges`: where the cost of a dispatch of this process goes; once."""
-        return self._charged.pop(dispatch.id, None)
+        """`Charges`: where the cost of a dispatch of this process goes, until it is stored. May be called in a thread."""
+        return self._charged.get(dispatch.id)
+
+    def forget(self, dispatch: Dispatch) -> None:
+        """`Charges`: the cost of this dispatch has arrived in the books."""
+        self._charged.pop(dispatch.id, None)
 
     def account(self, scope: str, period: str) -> Account | None:
         """The account of that name, if it was used lately."""

@@ -1,6 +1,6 @@
 """The way from the journal to the database, in the background, for as long as the database takes.
 
-One task per worker reads what the journal has gained and stores it in batches. While the database is away nothing is lost
+One task per worker takes what the journal has gained (`tail.py`) and stores it in batches, the larger the busier. While the database is away nothing is lost
 and nothing waits: the journal grows, up to its cap. The task never ends by itself; what fails is told once when it begins
 and once when it is over, and counted in between.
 """
@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from execution_platform._failpoint import ARMED, hit
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.ledger.interfaces import CostEvent
-from execution_platform.ledger.journal import Journal
-from execution_platform.ledger.reading import Reader
+from execution_platform.ledger.reading import Place, keep_place
+from execution_platform.ledger.tail import Gained, Tail
 
-_BATCH = 1000
-_PAUSE = 0.25
+_BATCH = 2000
+"""Events of one transaction."""
+_PAUSE = 0.5
+"""Seconds between two: what gathers costs one commit, and one round of the roll-ups."""
 _LONGEST_PAUSE = 2.0
 """Seconds between tries while the database is away: the books are level again soon after it is back."""
 
@@ -59,7 +62,7 @@ class Outbox:
 
     def __init__(
         self,
-        journal: Journal,
+        tail: Tail,
         store: Store,
         *,
         tell: Tell,
@@ -67,32 +70,30 @@ class Outbox:
         pause: float = _PAUSE,
     ) -> None:
         self.progress = Progress()
-        self._journal = journal
-        self._reader = Reader(journal.folder)
+        self._tail = tail
+        self._journal = tail.journal
         self._store = store
         self._tell = tell
         self._clock = clock
         self._pause = pause
-        self._waiting: list[CostEvent] = []
+        self._waiting: Gained | None = None
+        """Taken and not stored yet."""
+        self._stored = tail.here
+        self._noted = self._stored
         self._delivering = asyncio.Lock()
 
     @property
     def lag_bytes(self) -> int:
-        """Bytes of the journal that are not read yet."""
-        journal, reader = self._journal, self._reader
-        if reader.number == journal.number:
-            return journal.size - reader.offset
-        return max(0, journal.held - reader.offset)
+        """Bytes of the journal that were not looked at yet, or whose events are not stored."""
+        journal, stored = self._journal, self._stored
+        if stored.number == journal.number:
+            return journal.size - stored.offset
+        return max(0, journal.held - stored.offset)
 
     @property
     def is_level(self) -> bool:
         """Whether everything that was written is stored."""
-        return not self._waiting and not self._journal.unwritten and self.lag_bytes == 0
-
-    @property
-    def open_tries(self) -> int:
-        """Tries that were read and have not ended."""
-        return len(self._reader.open)
+        return self._waiting is None and not self._journal.unwritten and self.lag_bytes == 0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping` is set."""
@@ -105,26 +106,32 @@ class Outbox:
         """Store everything that is written by now; False when the database does not take it."""
         async with self._delivering:
             while True:
-                if not self._waiting:
-                    self._waiting = self._reader.read(self._journal.number, self._journal.size)
-                if not self._waiting:
+                gained = self._waiting or await self._tail.take()
+                if not gained.events:
+                    self._tidy(gained.place)
                     return True
-                batch = self._waiting[:_BATCH]
+                self._waiting = gained
+                batch, rest = gained.events[:_BATCH], gained.events[_BATCH:]
                 try:
                     self.progress.delivered += await self._store.apply(batch)
                 except ExecutionPlatformError as error:
                     self._failed(error)
                     return False
                 self._succeeded()
-                self._waiting = self._waiting[_BATCH:]
-                if not self._waiting:
-                    self._tidy()
+                self._waiting = Gained(rest, gained.place) if rest else None
+                if not rest:
+                    self._tidy(gained.place)
 
-    def _tidy(self) -> None:
-        """Everything read is stored: note the place, and delete the segments before it."""
-        reader = self._reader
-        reader.keep_place()
-        for number in [number for number in self._journal.finished if number < reader.number]:
+    def _tidy(self, stored: Place) -> None:
+        """Everything before `stored` is: note it, and delete the segments before it."""
+        self._stored = stored
+        if stored == self._noted:
+            return
+        if ARMED:
+            hit("ledger.before_place")
+        keep_place(self._journal.folder, stored)
+        self._noted = stored
+        for number in [number for number in self._journal.finished if number < stored.number]:
             self._journal.delete(number)
 
     def mend(self) -> None:

@@ -6,8 +6,9 @@ day is what a crash relies on. A settlement whose dispatch is not known any more
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,14 +29,23 @@ def segments(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
 
 
+class Place(NamedTuple):
+    """Where in a journal: the segment, and the offset in it."""
+
+    number: int
+    offset: int
+
+
 class Reader:
     """A place in a journal, and what is open there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: Place | None = None, tries: Mapping[str, Dispatch] | None = None) -> None:
+        """At the begin of what there is, or at `place`, where `tries` are open."""
         self.folder = folder
-        self.number = next(iter(segments(folder)), 1)
-        self.offset: int = len(HEADER)
-        self.open: dict[str, Dispatch] = {}
+        begin = place or Place(next(iter(segments(folder)), 1), len(HEADER))
+        self.number: int = begin.number
+        self.offset: int = begin.offset
+        self.open: dict[str, Dispatch] = dict(tries or ())
         self.progress: dict[str, Checkpoint] = {}
         self.damaged = 0
         """Records that could be read and not understood."""
@@ -94,9 +104,10 @@ class Reader:
             self.open[entry.id] = entry
         return None
 
-    def keep_place(self) -> None:
-        """Note on disk that everything before this place is stored."""
-        (self.folder / POSITION).write_bytes(_POSITION.pack(self.number, self.offset))
+    @property
+    def place(self) -> Place:
+        """Up to where it was read."""
+        return Place(self.number, self.offset)
 
     def skip_stored(self) -> None:
         """Read up to the place that was noted, for what is open there; its events are stored already."""
@@ -112,6 +123,15 @@ class Reader:
             self.read(number, offset)
             if (self.number, self.offset) == before:
                 return
+
+
+def keep_place(folder: Path, place: Place) -> None:
+    """Note on disk that everything before `place` is stored."""
+    descriptor = os.open(folder / POSITION, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, _POSITION.pack(*place), 0)
+    finally:
+        os.close(descriptor)
 
 
 def all_events(reader: Reader) -> Iterator[list[CostEvent]]:

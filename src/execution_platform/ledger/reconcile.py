@@ -7,8 +7,8 @@ does not have is not compared.
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from execution_platform.exceptions import InvalidRequest
@@ -26,6 +26,8 @@ _COST = ("cost_usd", "cost", "amount", "amount_value", "cost_in_usd", "amount_us
 _REQUESTS = ("requests", "n_requests", "num_model_requests", "request_count")
 _MINUTE_EPOCH = 10**8
 _NEAR = Decimal("0.005")
+_HALF = Decimal("0.5")
+_SHIFTED = "with the neighbouring day the books agree: the export's days begin at another hour; export them in UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,33 @@ def _date(text: str, number: int) -> date:
 
 def compare(ours: Mapping[Key, Used], theirs: Mapping[Key, Used]) -> list[Difference]:
     """Every day and model of either book, in order, with the likely reason where they differ."""
-    matched = {_matching(key, ours): used for key, used in theirs.items()}
+    matched: dict[Key, Used] = {}
+    for key, used in theirs.items():
+        known = _matching(key, ours)
+        matched[known] = matched.get(known, Used()).plus(used)
     keys = sorted({*ours, *matched})
     nothing = Used()
-    return [
+    lines = [
         Difference(*key, (mine := ours.get(key, nothing)), (other := matched.get(key, nothing)), _reason(mine, other))
         for key in keys
     ]
+    shifted = _shifted(lines)
+    return [replace(line, reason=_SHIFTED) if (line.day, line.model) in shifted else line for line in lines]
+
+
+def _shifted(lines: Sequence[Difference]) -> set[Key]:
+    """Neighbouring days of a model that differ, and agree when they are taken together: what one lacks the other has."""
+    found: set[Key] = set()
+    by_key = {(line.day, line.model): line for line in lines if line.reason}
+    for (day, model), line in by_key.items():
+        following = by_key.get((day + timedelta(days=1), model))
+        if following is None or (day, model) in found:
+            continue
+        ours, theirs = line.ours.plus(following.ours), line.theirs.plus(following.theirs)
+        pairs = zip(ours.parts, theirs.parts, strict=True)
+        if ours.input_tokens and theirs.input_tokens and not any(_apart(*pair) for pair in pairs):
+            found |= {(day, model), (following.day, model)}
+    return found
 
 
 def _matching(key: Key, ours: Mapping[Key, Used]) -> Key:
@@ -159,8 +181,16 @@ def _reason(ours: Used, theirs: Used) -> str:
             return "they count more tokens: calls that did not pass the gateway, or the end of cut answers"
         return "we count more tokens: estimates of cut answers, or a day that ends at another hour"
     if _apart(ours.nanos, theirs.nanos):
-        return "the same tokens at another price: discounts, a tier or a changed list price; set it under prices"
+        return _price_reason(ours.nanos or 0, theirs.nanos or 0)
     return ""
+
+
+def _price_reason(ours: int, theirs: int) -> str:
+    if not ours:
+        return "the same tokens, and we have no price for them: set it with `ep prices set`"
+    share = Decimal(theirs) / Decimal(ours)
+    why = "batches, or a tier" if abs(share - _HALF) <= _NEAR else "a discount, a tier or a changed list price"
+    return f"the same tokens at {share:.3f} of our price: {why}; set it with `ep prices set`"
 
 
 def _apart(one: int | None, two: int | None) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.ledger.interfaces import Checkpoint, CostEvent, Counts, Dispatch, Settlement
 from execution_platform.ledger.journal import lock_folder
 from execution_platform.ledger.reading import Reader, all_events
@@ -63,6 +64,8 @@ def _locked(folder: Path) -> int | None:
 
 
 async def _one(folder: Path, store: EventStore, found: Recovered) -> None:
+    if ARMED:
+        await reach("ledger.before_recovery")
     reader = Reader(folder)
     reader.skip_stored()
     for events in all_events(reader):
@@ -75,7 +78,11 @@ async def _one(folder: Path, store: EventStore, found: Recovered) -> None:
         for each, final in _with_final(tries, finished)
     ]
     if lost:
+        if ARMED:
+            await reach("ledger.before_lost")
         found.lost += await store.apply(lost)
+    if ARMED:
+        await reach("ledger.before_forgetting")
     found.folders += 1
     found.damaged += reader.damaged
 

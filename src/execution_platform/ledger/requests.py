@@ -5,44 +5,111 @@ database is away for long the newest are dropped and counted.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select
+import msgspec
 
-from execution_platform.ledger.rows import REQUEST_ID, name, text, whole
+from execution_platform.ledger.rows import REQUEST_ID, local_moment, moment, name, text, whole
 from execution_platform.storage.engine import Storage
-from execution_platform.storage.schema import request_log
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
-_BATCH = 500
+    from execution_platform.storage.local import Session
+
+_BATCH = 1000
 _FORGOTTEN = 1000
 """Rows deleted by one statement, so that no lock is held for long."""
+_CODE = 64
 FILTERS = ("tenant", "key_id", "persona", "provider", "model", "status", "error", "request_id", "run_id")
 _BODIES = ("request_body", "response_body")
 
 
-async def write(storage: Storage, waiting: "deque[dict[str, Any]]") -> None:
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """One request that is over: the columns of `requests`, as they come."""
+
+    request_id: str
+    timestamp: int
+    """Nanoseconds since 1970."""
+    tenant: str
+    key_id: str
+    persona: str
+    run_id: str
+    provider: str
+    model: str
+    dialect: str
+    operation: str
+    status: int
+    error: str | None
+    stream: bool
+    attempts: int
+    finish: str | None
+    duration_ms: float
+    first_content_ms: float | None
+    input_tokens: int
+    output_tokens: int
+    cost_nanos: int
+    config_version: str
+    trace_id: str | None
+    request_body: bytes | None
+    response_body: bytes | None
+
+
+COLUMNS = Noted.__struct_fields__
+
+
+async def write(storage: Storage, waiting: deque[Noted]) -> None:
     """Write everything that waits. Raises `DatabaseUnavailable`; what is not written still waits then."""
     while waiting:
         batch = [waiting[place] for place in range(min(_BATCH, len(waiting)))]
-        async with storage.write() as connection:
-            await connection.execute(insert(request_log), [_row(each) for each in batch])
+        if storage.is_postgresql:
+            await _send(storage, batch)
+        else:
+            await storage.local(partial(_store, batch))
         for _ in batch:
             waiting.popleft()
 
 
-def _row(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **given,
-        "request_id": text(given["request_id"], REQUEST_ID),
-        "error": None if given["error"] is None else text(given["error"], 64),
-        **{each: name(given[each]) for each in ("tenant", "key_id", "persona", "run_id", "provider", "model")},
-        **{each: whole(given[each]) for each in ("input_tokens", "output_tokens", "cost_nanos")},
-    }
+def _store(batch: Sequence[Noted], session: "Session") -> None:
+    rows = [_row(each, local_moment(each.timestamp)) for each in batch]
+    with session.transaction():
+        session.insert("requests", COLUMNS, rows)
+
+
+async def _send(storage: Storage, batch: Sequence[Noted]) -> None:
+    from sqlalchemy import insert
+
+    from execution_platform.storage.schema import request_log
+
+    rows = [dict(zip(COLUMNS, _row(each, moment(each.timestamp)), strict=True)) for each in batch]
+    async with storage.write() as connection:
+        await connection.execute(insert(request_log), rows)
+
+
+def _row(given: Noted, at: object) -> tuple[Any, ...]:
+    """In the order of `COLUMNS`."""
+    return (
+        text(given.request_id, REQUEST_ID),
+        at,
+        *map(name, (given.tenant, given.key_id, given.persona, given.run_id, given.provider, given.model)),
+        given.dialect,
+        given.operation,
+        given.status,
+        None if given.error is None else text(given.error, _CODE),
+        given.stream,
+        given.attempts,
+        given.finish,
+        given.duration_ms,
+        given.first_content_ms,
+        *map(whole, (given.input_tokens, given.output_tokens, given.cost_nanos)),
+        given.config_version,
+        given.trace_id,
+        given.request_body,
+        given.response_body,
+    )
 
 
 async def page(
@@ -55,6 +122,10 @@ async def page(
     limit: int = 100,
 ) -> list[dict[str, Any]]:
     """Requests, the newest first, without content: those before `before` (a `seq`). Raises `DatabaseUnavailable`."""
+    from sqlalchemy import select
+
+    from execution_platform.storage.schema import request_log
+
     columns = request_log.c
     asked = select(*(column for column in columns if column.name not in _BODIES))
     asked = asked.where(*(columns[each] == value for each, value in only.items()))
@@ -64,18 +135,23 @@ async def page(
         asked = asked.where(columns.timestamp < end)
     if before is not None:
         asked = asked.where(columns.seq < before)
-    async with storage.read() as connection:
+    tenant = only.get("tenant")
+    async with storage.read(str(tenant) if tenant else None) as connection:
         rows = await connection.execute(asked.order_by(columns.seq.desc()).limit(limit))
         return [_named(row) for row in rows.mappings()]
 
 
 async def find(storage: Storage, request_id: str, tenant: str | None) -> dict[str, Any] | None:
     """The newest request of that id with its content; None when there is none of that tenant."""
+    from sqlalchemy import select
+
+    from execution_platform.storage.schema import request_log
+
     columns = request_log.c
     asked = select(request_log).where(columns.request_id == request_id).order_by(columns.seq.desc()).limit(1)
     if tenant is not None:
         asked = asked.where(columns.tenant == tenant)
-    async with storage.read() as connection:
+    async with storage.read(tenant) as connection:
         row = (await connection.execute(asked)).mappings().first()
     return None if row is None else _named(row)
 
@@ -86,11 +162,30 @@ def _named(row: "RowMapping") -> dict[str, Any]:
 
 async def forget(storage: Storage, now: datetime, days: int) -> int:
     """Delete what is older than so many days; how many requests that were. Raises `DatabaseUnavailable`."""
-    columns, gone = request_log.c, 0
-    old = select(columns.seq).where(columns.timestamp < now - timedelta(days=days)).limit(_FORGOTTEN)
+    gone, old = 0, now - timedelta(days=days)
     while True:
-        async with storage.write() as connection:
-            done = await connection.execute(delete(request_log).where(columns.seq.in_(old.scalar_subquery())))
-        gone += done.rowcount
-        if done.rowcount < _FORGOTTEN:
+        if storage.is_postgresql:
+            deleted = await _forget(storage, old)
+        else:
+            deleted = await storage.local(partial(_forget_locally, int(old.timestamp() * 1e9)))
+        gone += deleted
+        if deleted < _FORGOTTEN:
             return gone
+
+
+def _forget_locally(old: int, session: "Session") -> int:
+    some = "SELECT seq FROM requests WHERE timestamp < ? LIMIT ?"
+    statement = f"DELETE FROM requests WHERE seq IN ({some})"  # noqa: S608 - constants
+    return session.connection.execute(statement, (local_moment(old), _FORGOTTEN)).rowcount
+
+
+async def _forget(storage: Storage, old: datetime) -> int:
+    from sqlalchemy import delete, select
+
+    from execution_platform.storage.schema import request_log
+
+    columns = request_log.c
+    some = select(columns.seq).where(columns.timestamp < old).limit(_FORGOTTEN)
+    async with storage.write() as connection:
+        done = await connection.execute(delete(request_log).where(columns.seq.in_(some.scalar_subquery())))
+    return done.rowcount

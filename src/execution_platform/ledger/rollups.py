@@ -2,25 +2,31 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import add
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sqlalchemy.dialects import postgresql, sqlite
-
-from execution_platform.ledger.interfaces import CostEvent, Dispatch, Settlement
+from execution_platform.ledger.interfaces import CostEvent, Settlement
 from execution_platform.ledger.rows import name, whole
-from execution_platform.storage.schema import cost_rollups
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from execution_platform.storage.local import Session
+
 Grain = Literal["h", "d", "m"]
 GRAINS: tuple[Grain, ...] = get_args(Grain)
 HOUR, DAY = 3600, 86400
-KEYS = tuple(column.name for column in cost_rollups.primary_key.columns)
-SUMS = tuple(column.name for column in cost_rollups.columns if column.name not in KEYS)
+TABLE = "cost_rollups"
+KEYS = ("grain", "bucket", "tenant", "team", "key_id", "persona", "provider", "model")
+SUMS = (
+    "requests", "attempts", "failures", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
+    "reasoning_tokens", "cost_nanos", "estimated_nanos", "unpriced",
+)  # fmt: skip
 _NANOSECONDS = 1_000_000_000
 _FAILED = frozenset({"failed", "retried", "cut", "lost"})
+
+Row = tuple[Any, ...]
 
 
 def start_of(grain: Grain, seconds: int) -> int:
@@ -37,36 +43,32 @@ def _month(day: int) -> int:
     return day - (moment.day - 1) * DAY
 
 
-class Rollups:
-    """The projection that keeps `cost_rollups`."""
-
-    async def project(self, connection: "AsyncConnection", events: Sequence[CostEvent]) -> None:
-        """Add `events` to their hour, their day and their month."""
-        sums: dict[tuple[Any, ...], list[int]] = {}
-        for event in events:
-            amounts = _amounts(event.settlement)
-            seconds = event.dispatch.at // _NANOSECONDS
-            names = _names(event.dispatch)
-            for grain in GRAINS:
-                key = (grain, start_of(grain, seconds), *names)
-                total = sums.get(key)
-                sums[key] = amounts if total is None else [a + b for a, b in zip(total, amounts, strict=True)]
-        # In one order everywhere, so that two replicas never wait for each other.
-        rows = [dict(zip((*KEYS, *SUMS), (*key, *sums[key]), strict=True)) for key in sorted(sums)]
-        await connection.execute(_adding(connection.dialect.name), rows)
-
-
-def _names(dispatch: Dispatch) -> tuple[str, ...]:
-    """In the order of `KEYS`, after grain and bucket."""
-    account = dispatch.account
-    return (
-        name(account.tenant),
-        name(account.team),
-        name(account.key_id),
-        name(account.persona),
-        name(dispatch.provider),
-        name(dispatch.model),
-    )
+def rows_of(events: Sequence[CostEvent]) -> list[Row]:
+    """What `events` add: a row for each hour, day and month, in the order of `KEYS` and `SUMS`."""
+    hours: dict[Row, list[int]] = {}
+    for event in events:
+        dispatch, amounts = event.dispatch, _amounts(event.settlement)
+        account, seconds = dispatch.account, dispatch.at // _NANOSECONDS
+        key = (
+            seconds - seconds % HOUR,
+            account.tenant,
+            account.team,
+            account.key_id,
+            account.persona,
+            dispatch.provider,
+            dispatch.model,
+        )
+        total = hours.get(key)
+        hours[key] = amounts if total is None else list(map(add, total, amounts))
+    sums: dict[Row, list[int]] = {}
+    for (hour, *given), amounts in hours.items():
+        names = tuple(map(name, given))
+        for grain in GRAINS:
+            key = (grain, start_of(grain, hour), *names)
+            total = sums.get(key)
+            sums[key] = amounts if total is None else list(map(add, total, amounts))
+    # In one order everywhere, so that two replicas never wait for each other.
+    return [(*key, *sums[key]) for key in sorted(sums)]
 
 
 def _amounts(settlement: Settlement) -> list[int]:
@@ -87,9 +89,26 @@ def _amounts(settlement: Settlement) -> list[int]:
     ]
 
 
-def _adding(dialect: str) -> Any:
-    insert = (postgresql if dialect == "postgresql" else sqlite).insert(cost_rollups)
-    columns = cost_rollups.c
-    return insert.on_conflict_do_update(
-        index_elements=list(KEYS), set_={name: columns[name] + insert.excluded[name] for name in SUMS}
+def add_locally(session: "Session", rows: Sequence[Row]) -> None:
+    """Add `rows` on SQLite, in the transaction that is open."""
+    session.insert(TABLE, (*KEYS, *SUMS), rows, _local_clause())
+
+
+@cache
+def _local_clause() -> str:
+    added = ",".join(f"{each}={each}+excluded.{each}" for each in SUMS)
+    return f"ON CONFLICT ({','.join(KEYS)}) DO UPDATE SET {added}"
+
+
+async def add_remotely(connection: "AsyncConnection", rows: Sequence[Row]) -> None:
+    """Add `rows` on PostgreSQL, in the transaction that is open."""
+    from sqlalchemy.dialects import postgresql
+
+    from execution_platform.storage.schema import cost_rollups
+
+    insert, columns = postgresql.insert(cost_rollups), cost_rollups.c
+    adding = insert.on_conflict_do_update(
+        index_elements=list(KEYS), set_={each: columns[each] + insert.excluded[each] for each in SUMS}
     )
+    names = (*KEYS, *SUMS)
+    await connection.execute(adding, [dict(zip(names, row, strict=True)) for row in rows])

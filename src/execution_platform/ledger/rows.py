@@ -23,11 +23,20 @@ _NANOSECONDS = 1_000_000_000
 
 
 def row(event: CostEvent) -> tuple[Any, ...]:
-    """The row of an event."""
+    """The row of an event as PostgreSQL's driver takes it."""
+    return _row(event, event.id, moment(event.dispatch.at))
+
+
+def local_row(event: CostEvent) -> tuple[Any, ...]:
+    """The row of an event as SQLite keeps it: a UUID and a time are text, in SQLAlchemy's spelling."""
+    return _row(event, event.id.replace("-", ""), local_moment(event.dispatch.at))
+
+
+def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:
     dispatch, settlement = event.dispatch, event.settlement
     account, counts = dispatch.account, settlement.counts
     return (
-        dispatch.id,
+        identity,
         text(account.request_id, REQUEST_ID),
         name(account.tenant),
         name(account.team),
@@ -55,7 +64,7 @@ def row(event: CostEvent) -> tuple[Any, ...]:
         name(dispatch.price_version),
         name(account.config_version),
         None if settlement.error is None else text(settlement.error, _ERROR),
-        moment(dispatch.at),
+        at,
     )
 
 
@@ -63,6 +72,17 @@ def moment(nanoseconds: int) -> datetime:
     """A time of the books as a time of the database, to the microsecond."""
     seconds, rest = divmod(nanoseconds, _NANOSECONDS)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+
+
+def local_moment(nanoseconds: int) -> str:
+    """A time of the books as SQLite keeps it."""
+    seconds, rest = divmod(nanoseconds, _NANOSECONDS)
+    return f"{_second(seconds)}.{rest // 1000:06d}"
+
+
+@lru_cache(64)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def text(value: str, longest: int) -> str:

@@ -7,7 +7,7 @@ one read of the socket gave: they travel together so that they can leave in one 
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Dialect, Upstream
@@ -52,12 +52,12 @@ class Exchange:
     model: str
     profile: ModelProfile
     loss_policy: LossPolicy = "default"
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=cast("type[dict[str, str]]", dict))
     """Headers to send: those forwarded from a client of the same dialect, and `traceparent`."""
     deadline: float | None = None
     """Event-loop time after which nobody waits any more."""
-    losses: list[Loss] = field(default_factory=list[Loss])
-    told: dict[str, str] = field(default_factory=dict[str, str])
+    losses: list[Loss] = field(default_factory=cast("type[list[Loss]]", list))
+    told: dict[str, str] = field(default_factory=cast("type[dict[str, str]]", dict))
     """The provider's own request id and the like, for logs and `x-ep-upstream-*`."""
     entry: "Entry | None" = None
     """The try's entry in the books. A `WireProvider` has it depart; for other providers the kernel does."""
@@ -172,7 +172,9 @@ class WireProvider:
         located = await self._endpoint.locate(path, exchange.model)
         all_headers = {**self._headers, **located.headers, **exchange.headers, **(headers or {})}
         call = HttpCall("POST", located.url, all_headers, body, stream)
-        await depart(exchange)
+        durable = None if exchange.entry is None else exchange.entry.depart()
+        if durable is not None:
+            await durable
         try:
             reply = await self._transport.send(call, timeouts=self.timeouts, deadline=exchange.deadline)
         except ProviderError as error:

@@ -157,7 +157,7 @@ _ROWS = (
         kind="fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         key_env=("FIREWORKS_API_KEY",),
-        default_model="accounts/fireworks/models/llama-v3p3-70b-instruct",
+        default_model="accounts/fireworks/models/gpt-oss-120b",
     ),
     ProviderSpec(
         kind="embedded",

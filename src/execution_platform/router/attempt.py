@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from execution_platform.catalog.prices import Quote
 from execution_platform.dialects.base import Metered
@@ -49,8 +49,8 @@ class Attempt:
     """Its price when it left; None before, and where no price is known."""
     metered: Metered = field(default_factory=Metered)
     """What it used, as far as the provider told."""
-    losses: list[Loss] = field(default_factory=list[Loss])
-    told: dict[str, str] = field(default_factory=dict[str, str])
+    losses: list[Loss] = field(default_factory=cast("type[list[Loss]]", list))
+    told: dict[str, str] = field(default_factory=cast("type[dict[str, str]]", dict))
     discard: Callable[[], Awaitable[None] | None] | None = None
     """Closes the upstream of a committed answer that nobody will read."""
     keeps: bool = False

@@ -52,8 +52,8 @@ class Run:
     """Seconds after which a second target is asked as well; None for not at all."""
     winner: Attempt | None = None
     """The newest try that committed and was taken."""
-    tried: list[Attempt] = field(default_factory=list[Attempt])
-    detours: list[Detour] = field(default_factory=list[Detour])
+    tried: list[Attempt] = field(default_factory=cast("type[list[Attempt]]", list))
+    detours: list[Detour] = field(default_factory=cast("type[list[Detour]]", list))
 
     @property
     def failures(self) -> list[Attempt]:
@@ -189,7 +189,7 @@ class _Journey(Generic[T]):
 
     def _is_last(self, option: Option, now: float) -> bool:
         """Whether there is nothing to turn to after this try."""
-        if len(self._run.tried) + 1 >= self._run.most:
+        if len(self._options) == 1 or len(self._run.tried) + 1 >= self._run.most:
             return True
         return not any(other.is_fresh(now) for other in self._options if other is not option)
 
@@ -208,7 +208,8 @@ class _Journey(Generic[T]):
                 attempt.abandon()
 
     def _target(self, option: Option) -> Target:
-        return self._targets[self._options.index(option)]
+        options = self._options
+        return self._targets[0 if option is options[0] else options.index(option)]
 
     # Hedging
 

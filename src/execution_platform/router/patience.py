@@ -42,7 +42,11 @@ async def whole_answer(provider: Provider, exchange: Exchange, work: Awaitable[T
     Raises `TimeoutError` after the call's deadline, and the provider's own errors with its name.
     """
     if isinstance(provider, WireProvider):
-        return await _named(provider, exchange, work)
+        try:
+            return await work
+        except ProviderError as error:
+            _name(error, provider, exchange)
+            raise
     return await _until(exchange.deadline, provider, exchange, work)
 
 
@@ -62,5 +66,9 @@ async def _named(provider: Provider, exchange: Exchange, work: Awaitable[T]) -> 
     try:
         return await work
     except ProviderError as error:
-        error.provider, error.model = error.provider or provider.name, error.model or exchange.model
+        _name(error, provider, exchange)
         raise
+
+
+def _name(error: ProviderError, provider: Provider, exchange: Exchange) -> None:
+    error.provider, error.model = error.provider or provider.name, error.model or exchange.model

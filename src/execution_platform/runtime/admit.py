@@ -16,7 +16,7 @@ from execution_platform.catalog.prices import remedy
 from execution_platform.exceptions import BudgetExceeded, PriceUnknown
 from execution_platform.ledger.accounts import Refused
 from execution_platform.ledger.budgets import Amount, Bound, Rules, Subjects, describe
-from execution_platform.ledger.estimate import OTHER_TOKENIZERS, RateCard, Tokens, rough_tokens, tokenizer
+from execution_platform.ledger.estimate import FREE_CARD, OTHER_TOKENIZERS, RateCard, Tokens, rough_tokens, tokenizer
 from execution_platform.ledger.keeper import Keeper
 from execution_platform.ledger.leases import Hold
 from execution_platform.ledger.money import to_usd
@@ -64,12 +64,15 @@ class Reservation(NamedTuple):
     tokens: Tokens
     card: RateCard
     hold: Hold | None
-    """None when no budget binds the try."""
+    """None when no budget binds the try: then nobody has counted what it may come to."""
 
     @property
     def amount(self) -> Amount:
         """What is held."""
         return self.hold.total if self.hold is not None else Amount()
+
+
+_UNBOUND = Reservation(Tokens(0, 0), FREE_CARD, None)
 
 
 class Ahead(NamedTuple):
@@ -103,6 +106,11 @@ class Reserver:
         self._loading = asyncio.Lock()
         self.waiting: dict[str, Waiting] = {}
         """Requests that are held for an approval, by id."""
+
+    def binds(self, call: Call) -> bool:
+        """Whether any budget must be obeyed at the first target."""
+        route = call.route
+        return route is not None and bool(binding(self.keeper.rules, call, route.targets[0]))
 
     async def ahead(self, call: Call) -> None:
         """Reserve for the first target before any time of an upstream runs; pause or turn to a cheaper chain where a budget says so.
@@ -141,10 +149,12 @@ class Reserver:
 
         Raises `PriceUnknown`.
         """
-        tokens, card = priced(call, target)
         bounds = binding(self.keeper.rules, call, target)
         if not bounds:
-            return Reservation(tokens, card, None)
+            if call.snapshot.prices.quote(target.provider, target.model) is None:
+                raise _unpriced(target)
+            return _UNBOUND
+        tokens, card = priced(call, target)
         hold = self.keeper.take(bounds, Amount(card.nanos(tokens), tokens.total))
         return None if hold is None else Reservation(tokens, card, hold)
 
@@ -225,11 +235,15 @@ def priced(call: Call, target: Target) -> tuple[Tokens, RateCard]:
     tokens = sized(call, target)
     card = call.snapshot.cards.card(target.provider, target.model, tokens.input, special=tokens.special)
     if card is None:
-        raise PriceUnknown(
-            f"the price of {target} is not known, so its use cannot be accounted for: "
-            f"{remedy(target.provider, target.model)}"
-        )
+        raise _unpriced(target)
     return tokens, card
+
+
+def _unpriced(target: Target) -> PriceUnknown:
+    return PriceUnknown(
+        f"the price of {target} is not known, so its use cannot be accounted for: "
+        f"{remedy(target.provider, target.model)}"
+    )
 
 
 def binding(rules: Rules, call: Call, target: Target) -> Sequence[Bound]:

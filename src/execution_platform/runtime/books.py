@@ -17,6 +17,7 @@ bytes only counts.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 
 from execution_platform.dialects.base import Metered
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProviderError
@@ -138,9 +139,11 @@ class Books:
     def answered(self, call: Call) -> None:
         """`call` has its answer in full, and what that used: it is settled now, and not when all of it is sent."""
         metered = call.outcome.metered
-        one = next((each for each in call.outcome.tries if each.attempt.metered is metered), None)
-        if one is not None and one.departed and not one.settled and metered.usage is not None:
-            self._settle(one, final=True)
+        for one in call.outcome.tries:
+            if one.attempt.metered is metered:
+                if one.departed and not one.settled and metered.usage is not None:
+                    self._settle(one, final=True)
+                return
 
     def close(self, call: Call) -> None:
         """The call is over, in whatever way: settle what is not settled yet, one of its tries as the final one."""
@@ -148,12 +151,13 @@ class Books:
             call.ahead.release()
             call.ahead = None
         tries = call.outcome.tries
-        if not tries:
-            return
-        last = _final(call, tries)
-        for each in tries:
-            if each.departed and not each.settled:
+        left = [each for each in tries if each.departed and not each.settled]
+        if left:
+            last = _final(call, tries)
+            for each in left:
                 self._settle(each, final=each is last)
+        # A try knows its call: the two would keep each other, and the request's body, until the collector comes by.
+        tries.clear()
 
     def watch(self, one: Try) -> None:
         """Write checkpoints for a try that has left, until it is settled."""
@@ -217,15 +221,12 @@ class Books:
 
     def _counted(self, one: Try, metered: Metered) -> tuple[Counts, int, Confidence]:
         """An answer whose end nobody told: what came of it."""
-        usage = metered.usage
-        prompt = usage.input_tokens if usage is not None else None
-        told = 0 if usage is None else usage.completion_tokens
-        answer = max(told, tokens_so_far(metered, one.call.dialect))
-        estimate = Usage(
-            self._prompt(one.call) if prompt is None else prompt,
-            answer,
-            cache_read_tokens=None if usage is None else usage.cache_read_tokens,
-            cache_write_tokens=None if usage is None else usage.cache_write_tokens,
+        told = metered.usage or Usage()
+        estimate = replace(
+            told,
+            input_tokens=self._prompt(one.call) if told.input_tokens is None else told.input_tokens,
+            output_tokens=max(told.completion_tokens, tokens_so_far(metered, one.call.dialect)),
+            cost_usd=None,
             estimated=True,
         )
         return self._reported_as_estimate(one, estimate)
@@ -304,6 +305,8 @@ def _final(call: Call, tries: Sequence[Try]) -> Try | None:
     """The try that ends the call: the one that answered, else the last that was not given up for another."""
     run = call.outcome.run
     winner = None if run is None else run.winner
+    if len(tries) == 1 and tries[0].attempt is winner and not tries[0].settled:
+        return tries[0]
     departed = [each for each in tries if each.departed]
     if any(each.settled and each.attempt is winner for each in departed):
         return None  # settled when its answer was complete

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from execution_platform.catalog.prices import Quote
 from execution_platform.dialects.base import Dialect, Metered, Peek
@@ -42,10 +42,10 @@ class Outcome:
     estimated: bool = False
     """The numbers are our estimate, not the provider's."""
     metered: Metered = field(default_factory=Metered)
-    losses: list[Loss] = field(default_factory=list[Loss])
+    losses: list[Loss] = field(default_factory=cast("type[list[Loss]]", list))
     continued: int = 0
     """How often the answer went on from another target after a cut."""
-    tries: list["Try"] = field(default_factory=list["Try"])
+    tries: list["Try"] = field(default_factory=cast("type[list[Try]]", list))
     """Exchanges with providers, as the books have them."""
     account: Account | None = None
     """Who pays, once somebody had to know."""
@@ -57,7 +57,7 @@ class Outcome:
     quote: Quote | None = None
     """The price of who answers, at the moment it was asked."""
     cost: Cost | None = None
-    told: Mapping[str, str] = field(default_factory=dict[str, str])
+    told: Mapping[str, str] = field(default_factory=cast("type[dict[str, str]]", dict))
 
     @property
     def usage(self) -> Usage | None:
@@ -80,12 +80,15 @@ class Outcome:
         tried = self.tried
         if not tried:
             return 0.0
+        if len(tried) == 1:
+            return tried[0].seconds
         return max(one.started + one.seconds for one in tried if one.why != "continuation") - tried[0].started
 
     @property
     def fallback(self) -> Detour | None:
         """The first target that did not give the answer, and why, when another one did."""
-        return None if self.run is None or self.target is None else self.run.fallback(self.target)
+        run, target = self.run, self.target
+        return None if run is None or target is None or not run.detours else run.fallback(target)
 
     def adopt(self, attempt: Attempt) -> None:
         """Let this try be the one that answers."""
@@ -119,13 +122,13 @@ class Call:
     """The run this request is part of, as its caller names it."""
     sse: bool = True
     trace: Trace | None = None
-    forwarded: Mapping[str, str] = field(default_factory=dict[str, str])
+    forwarded: Mapping[str, str] = field(default_factory=cast("type[dict[str, str]]", dict))
     """Client headers a provider of the same dialect may get."""
     deadline: float | None = None
     loss_policy: LossPolicy = "default"
     repeats: bool = True
     """Whether a target may be asked again; False when the client repeats its requests by itself."""
-    headers: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes], repr=False)
+    headers: Mapping[bytes, bytes] = field(default_factory=cast("type[dict[bytes, bytes]]", dict), repr=False)
     """The client's own headers; a gateway key is among them."""
     shadow_of: str | None = None
     """The id of the request this is a copy of, whose answer nobody sees; None for a request of a caller."""
@@ -138,7 +141,9 @@ class Call:
     """The rate limits of the caller."""
     admission: Admission | None = None
     """What the call holds of them."""
-    target_admissions: list[tuple[Attempt, Admission]] = field(default_factory=list[tuple[Attempt, Admission]])
+    target_admissions: list[tuple[Attempt, Admission]] = field(
+        default_factory=cast("type[list[tuple[Attempt, Admission]]]", list)
+    )
     """What it holds of the limits of the targets that were tried."""
     ahead: "Ahead | None" = None
     """What is held in the budgets for the first target, until it is tried."""

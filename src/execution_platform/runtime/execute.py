@@ -8,6 +8,7 @@ ends the stream with the dialect's error event, never with a clean end.
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from execution_platform._failpoint import ARMED, reach
@@ -22,7 +23,7 @@ from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.continuation import events_of, may_continue
-from execution_platform.runtime.exchange import departing, run_for
+from execution_platform.runtime.exchange import departing, exchange_for, run_for
 from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
@@ -40,10 +41,7 @@ async def execute(call: Call) -> Answer:
     hedge = route.hedge if route is not None else False
     run = call.outcome.run = run_for(call, stream=call.peek.stream, hedge=hedge)
 
-    async def attempt(tried: Attempt) -> Answer:
-        return await _attempt(call, tried)
-
-    answer = await first_to_commit(targets, attempt, run)
+    answer = await first_to_commit(targets, partial(_attempt, call), run)
     winner = run.winner
     if winner is not None:
         call.outcome.adopt(winner)
@@ -53,8 +51,12 @@ async def execute(call: Call) -> Answer:
 
 async def _attempt(call: Call, attempt: Attempt) -> Answer:
     provider = call.snapshot.provider(attempt.target.provider)
-    await throttle_target(call, attempt)
-    exchange = await departing(call, attempt, provider)
+    if call.snapshot.limits.for_targets:
+        await throttle_target(call, attempt)
+    if isinstance(provider, WireProvider):
+        exchange = exchange_for(call, attempt, provider)
+    else:
+        exchange = await departing(call, attempt, provider)
     attempt.simulated = provider.simulated
     if ARMED:
         await reach("kernel.before_dispatch")

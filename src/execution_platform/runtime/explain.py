@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from execution_platform.catalog.prices import remedy
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.identity.principal import Principal
 from execution_platform.providers.base import WireProvider
@@ -87,10 +88,14 @@ def _forecast(snapshot: Snapshot, target: Target, request: ChatRequest) -> dict[
                 {"path": loss.path, "what": loss.what, "severity": loss.severity} for loss in encoded.losses
             ]
     usage = Usage(estimate_tokens(request), request.max_tokens or _ANSWER, estimated=True)
-    cost = snapshot.cost(target, usage)
+    quote = snapshot.prices.quote(target.provider, target.model)
+    cost = None if quote is None else quote.cost(usage)
     row["estimate"] = {
         "input_tokens": usage.input_tokens,
         "output_tokens_at_most": usage.output_tokens,
         "cost_usd": None if cost is None else float(cost.usd),
+        "price_version": None if quote is None else quote.version,
     }
+    if quote is None:
+        row.setdefault("refused", f"its price is not known: {remedy(target.provider, target.model)}")
     return row

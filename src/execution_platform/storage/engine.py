@@ -6,24 +6,31 @@ Theory of operation
 `Storage.read()` sees one moment. On SQLite a write takes the lock at its first statement (`BEGIN IMMEDIATE`), because a
 transaction that reads first and writes later fails at once when another wrote in between, whatever the busy timeout.
 On PostgreSQL every statement has a time limit, so that a server that accepts and never answers is noticed.
+`Storage.local()` is a third door, to SQLite alone and without SQLAlchemy, for what a serving process does all the time.
 
-The libraries weigh some 20 MB and are imported at the first use, in a thread, so that a gateway starts without them.
+SQLAlchemy and its drivers weigh some 20 MB and are imported at the first use, in a thread, so that a gateway starts without them.
 Failures of the database leave as `DatabaseUnavailable`; mistakes of ours (a wrong statement) leave as they are.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from execution_platform._failpoint import ARMED, reach
 from execution_platform.exceptions import ConfigError, ErrorKind, ExecutionPlatformError
 from execution_platform.storage.address import Address
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from execution_platform.storage.local import LocalFile, Session
+
+Result = TypeVar("Result")
 _BUSY_MILLISECONDS = 5000
 _CONNECT_SECONDS = 3.0
 _STATEMENT_SECONDS = 10.0
@@ -52,6 +59,7 @@ class Storage:
         self.address = address
         self._engine: AsyncEngine | None = None
         self._opening: asyncio.Lock | None = None
+        self._local: LocalFile | None = None
 
     @property
     def is_postgresql(self) -> bool:
@@ -60,8 +68,8 @@ class Storage:
 
     @property
     def opened(self) -> bool:
-        """Whether the libraries are loaded and an engine exists."""
-        return self._engine is not None
+        """Whether the database was used."""
+        return self._engine is not None or (self._local is not None and self._local.opened)
 
     async def engine(self) -> "AsyncEngine":
         """The engine, made at the first call."""
@@ -85,6 +93,8 @@ class Storage:
             async with engine.begin() as connection:
                 await self._wall(connection, tenant)
                 yield connection
+            if ARMED:
+                await reach("storage.after_commit")
         except _failures() as error:
             if _is_ours(error):
                 raise
@@ -113,8 +123,25 @@ class Storage:
 
             await connection.execute(select(func.set_config(TENANT_SETTING, tenant, True)))
 
+    async def local(self, work: "Callable[[Session], Result]") -> Result:
+        """On SQLite: the result of `work`, which runs in the thread of the plain driver. Raises `DatabaseUnavailable`."""
+        from sqlite3 import Error
+
+        if self._local is None:
+            from execution_platform.storage.local import LocalFile
+
+            self._local = LocalFile(self.address.path or Path(), _PRAGMAS)
+        try:
+            return await self._local.run(work)
+        except (Error, OSError) as error:
+            if isinstance(error, Error) and _is_our_statement(error):
+                raise
+            raise _unavailable(self.address, error) from error
+
     async def close(self) -> None:
         """Close all connections; the next use opens new ones."""
+        if self._local is not None:
+            await self._local.close()
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await engine.dispose()
@@ -143,14 +170,21 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _is_ours(error: Exception) -> bool:
     """Whether a statement of ours is wrong, rather than the database away."""
-    from sqlite3 import SQLITE_ERROR, Error
+    from sqlite3 import Error
 
     from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
 
     if isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError):
         return True
     cause = getattr(error, "orig", None)
-    return isinstance(cause, Error) and cause.sqlite_errorcode == SQLITE_ERROR
+    return isinstance(cause, Error) and _is_our_statement(cause)
+
+
+def _is_our_statement(error: "sqlite3.Error") -> bool:
+    from sqlite3 import SQLITE_ERROR, DataError, IntegrityError, NotSupportedError, ProgrammingError
+
+    ours = DataError | IntegrityError | NotSupportedError | ProgrammingError
+    return isinstance(error, ours) or getattr(error, "sqlite_errorcode", None) == SQLITE_ERROR
 
 
 def _unavailable(address: Address, error: Exception) -> DatabaseUnavailable:

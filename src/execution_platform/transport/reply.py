@@ -3,11 +3,12 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
+from typing import cast
 
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EmptyStreamReader, StreamReader
 
 from execution_platform.exceptions import ErrorKind, ProtocolError
 from execution_platform.transport.failures import FAILURES, Silence, cut_short
@@ -77,6 +78,41 @@ class Watch:
             self._wire.transport.abort()
 
 
+class _Body(StreamReader):
+    """aiohttp's reader, which takes what is there chunk by chunk, three looks at its limits each; here all at once."""
+
+    __slots__ = ()
+
+    def take(self) -> bytes:
+        """What `read_nowait` gives."""
+        pieces = self._buffer
+        if len(pieces) < 2 or self._buffer_offset or self._exception is not None:
+            return self.read_nowait()
+        data = b"".join(pieces)
+        pieces.clear()
+        self._size = 0
+        self._cursor += len(data)
+        splits = self._http_chunk_splits
+        if splits:
+            while splits and splits[0] < self._cursor:
+                splits.popleft()
+        self._protocol.resume_reading()
+        return data
+
+    async def more(self) -> bytes:
+        """What `readany` gives."""
+        if self._exception is not None:
+            raise self._exception
+        while not self._buffer and not self._eof:
+            await self._wait("readany")
+        return _take(self)
+
+
+def _take(payload: StreamReader) -> bytes:
+    """All that has come and was not read; made by the parser, a reader is never a `_Body`, but has all it needs."""
+    return payload.read_nowait() if isinstance(payload, EmptyStreamReader) else _Body.take(cast("_Body", payload))
+
+
 class Reply:
     """An answer whose head has arrived; `headers` looks names up in any case.
 
@@ -119,7 +155,7 @@ class Reply:
         payload = self._payload
         self._most = min(self._most, self._size + limit)
         if payload.is_eof() and payload.exception() is None:
-            data = payload.read_nowait()
+            data = _take(payload)
             self._count(data)
             return data
         return b"".join([data async for data in self])
@@ -134,12 +170,12 @@ class Reply:
     async def __anext__(self) -> bytes:
         payload = self._payload
         try:
-            data = payload.read_nowait()
+            data = _take(payload)
             if not data:
                 if payload.is_eof():
                     raise StopAsyncIteration
                 self._watch.waits()
-                data = await payload.readany()
+                data = await _Body.more(cast("_Body", payload))
                 if not data:
                     raise StopAsyncIteration
                 self._watch.got()

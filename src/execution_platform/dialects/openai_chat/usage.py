@@ -58,16 +58,18 @@ def read(wire: Mapping[str, object]) -> Usage | None:
     """A `usage` object as inclusive counts; None when it says nothing."""
     prompt, total = _count(wire, "prompt_tokens"), _count(wire, "total_tokens")
     details, told = _object(wire.get("prompt_tokens_details")), _object(wire.get("completion_tokens_details"))
-    cached = _count(details, "cached_tokens")
+    cached = _count(details, "cached_tokens") if details else None
     if cached is None:
         cached = _count(wire, "prompt_cache_hit_tokens", "cached_tokens")
-    written = _count(details, "cache_write_tokens")
+    written = _count(details, "cache_write_tokens") if details else None
     if prompt is not None and cached is not None and cached > prompt:
         prompt += cached + (written or 0)
     completion = _count(wire, "completion_tokens")
     if total is not None and prompt is not None and completion is not None:
         completion = max(completion, total - prompt)
     searches = _count(wire, "num_search_queries")
+    if not details and not told and cached is None and searches is None and (prompt or completion):
+        return Usage(prompt, completion, _cost(wire), raw=wire)
     usage = Usage(
         prompt,
         completion,
@@ -83,7 +85,7 @@ def read(wire: Mapping[str, object]) -> Usage | None:
         units={} if searches is None else {"web_search": searches},
         raw=wire,
     )
-    return None if usage == _NOTHING_SAID else usage
+    return None if prompt is None and completion is None and usage == _NOTHING_SAID else usage
 
 
 def _cost(wire: Mapping[str, object]) -> float | None:

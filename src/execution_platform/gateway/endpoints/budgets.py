@@ -110,7 +110,7 @@ async def approve(state: GatewayState, principal: Caller, request_id: RequestId,
     extra = Amount(0 if body.usd is None else to_nanos(body.usd), body.tokens or 0)
     await budgeting.store.approve(bound.scope, bound.period, window(bound.period, at, bound.zone), extra)
     state.log.event(
-        "budget_approved", scope=bound.scope, period=bound.period, by=principal.name, usd=str(body.usd or 0)
+        "budget_approved", scope=bound.scope, period=bound.period, by=principal.subject, usd=str(body.usd or 0)
     )
     more = {"period": bound.period, "usd": str(body.usd or 0), "tokens": body.tokens or 0}
     await state.access.note(principal, "budget.approve", _KIND, bound.scope, more, request_id)

@@ -36,7 +36,7 @@ def show(state: GatewayState, _: Caller) -> dict[str, Any]:
 async def reload(state: GatewayState, principal: Caller, request_id: RequestId) -> dict[str, Any]:
     """Read the files again and serve them. 422 with every finding when they cannot be served; then nothing changes."""
     before = state.snapshot.version
-    changed = await state.lifecycle.reload("api", principal.name)
+    changed = await state.lifecycle.reload("api", principal.subject)
     if changed:
         after = state.snapshot.version
         await state.access.note(principal, "config.reload", _KIND, after, {"before": before}, request_id)
@@ -79,6 +79,6 @@ async def rollback(
     if not isinstance(version, str) or body.keys() != {"version"}:
         raise UnprocessableRequest("give the version and nothing else: GET /v1/config/versions", param="version")
     before = state.snapshot.version
-    await state.lifecycle.rollback(version, principal.name)
+    await state.lifecycle.rollback(version, principal.subject)
     await state.access.note(principal, "config.rollback", _KIND, version, {"before": before}, request_id)
     return {"before": before, **view(state)}

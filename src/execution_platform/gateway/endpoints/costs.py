@@ -55,6 +55,8 @@ class Filter:
                 raise PermissionDenied("this key sees the spending of its own tenant only")
             given["tenant"] = principal.tenant
         self.only: dict[By, str] = {name: value for name, value in given.items() if value is not None}  # type: ignore[misc]
+        self.wall = principal.only
+        """The tenant whose rows the database shows, whatever it is asked for; None for all."""
         self.start, self.end = start and _utc(start), end and _utc(end)
 
     def span(self, start: datetime, end: datetime) -> "Span":
@@ -89,7 +91,7 @@ async def costs(state: GatewayState, _: Caller, asked: Asked) -> dict[str, Any]:
 
     storage = await _storage(state)
     span = asked.span(_EPOCH, _now() + timedelta(days=1))
-    async with storage.read() as connection:
+    async with storage.read(asked.wall) as connection:
         answer = _line(await total(connection, span, asked.only))
         for by in _SHOWN:
             lines = await grouped(connection, span, asked.only, (by,))
@@ -105,7 +107,7 @@ async def summary(state: GatewayState, _: Caller, asked: Asked, period: PeriodNa
     storage = await _storage(state)
     start, end = period_of(period, _now()) if period is not None else (_EPOCH, _now() + timedelta(days=1))
     span = asked.span(start, end)
-    async with storage.read() as connection:
+    async with storage.read(asked.wall) as connection:
         whole = await total(connection, span, asked.only)
         answer: dict[str, Any] = {
             "total_cost": usd(whole.nanos),
@@ -136,7 +138,7 @@ async def forecast(state: GatewayState, _: Caller, asked: Asked, period: PeriodN
     start, end = reports.period_of(period, now)
     today = reports.period_of("daily", now)[0]
     before = reports.Span.of(today - timedelta(days=_FORECAST_DAYS), today)
-    async with storage.read() as connection:
+    async with storage.read(asked.wall) as connection:
         spent = await reports.total(connection, reports.Span.of(start, end), asked.only)
         points = await reports.series(connection, before, asked.only, "d")
     first = points[0][0] if points else before.end
@@ -167,7 +169,7 @@ async def anomalies(
     storage = await _storage(state)
     tomorrow = reports.period_of("daily", _now())[1]
     span = asked.span(tomorrow - timedelta(days=_FORECAST_DAYS), tomorrow)
-    async with storage.read() as connection:
+    async with storage.read(asked.wall) as connection:
         found = await reports.anomalies(connection, span, asked.only, by, factor)
     return {
         "factor": factor,
@@ -208,7 +210,7 @@ async def report(
     storage = await _storage(state)
     span = asked.span(*reports.period_of("monthly", _now()))
     most = _EXPORT if form == "csv" else limit + 1
-    async with storage.read() as connection:
+    async with storage.read(asked.wall) as connection:
         lines = await reports.grouped(connection, span, asked.only, groups, after=after, limit=most)
     if form == "csv":
         header = [*groups, "cost_usd", "requests", "attempts", "input_tokens", "output_tokens"]

@@ -12,18 +12,18 @@ from execution_platform.ledger.budget_store import insert_quietly, moment
 from execution_platform.ledger.notify.shapes import Alert, payload
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 
 class Announcements:
     """`Announcer`: one alert a period, whoever notices, and one message of it for each channel."""
 
     def __init__(self, channels: Callable[[], Sequence[AlertChannel]], told: Callable[[Alert], None]) -> None:
-        """`told` hears of each alert that is new, before its transaction has committed: for the log and the metric."""
+        """`told` hears of each alert that is new, before its transaction has committed, in whatever thread that runs."""
         self._channels = channels
         self._told = told
 
-    async def announce(self, connection: "AsyncConnection", reached: Sequence[Reached]) -> None:
+    def announce(self, connection: "Connection", reached: Sequence[Reached]) -> None:
         """Store an alert of each window that has none yet."""
         from sqlalchemy import update
 
@@ -31,7 +31,7 @@ class Announcements:
 
         for one in reached:
             columns = budget_windows.c
-            await connection.execute(
+            connection.execute(
                 update(budget_windows)
                 .where(
                     columns.scope == one.bound.scope,
@@ -40,9 +40,9 @@ class Announcements:
                 )
                 .values(alerted_at=datetime.now(UTC))
             )
-            await self.tell(connection, "budget_threshold", one)
+            self.tell(connection, "budget_threshold", one)
 
-    async def tell(self, connection: "AsyncConnection", kind: str, about: Reached) -> bool:
+    def tell(self, connection: "Connection", kind: str, about: Reached) -> bool:
         """Store one alert and its messages; False when there is one of that kind for this window already."""
         from execution_platform.storage.schema import alerts, webhook_outbox
 
@@ -68,7 +68,7 @@ class Announcements:
             "message": alert.summary,
             "timestamp": moment(now),
         }
-        if not await insert_quietly(connection, alerts, [row]):
+        if not insert_quietly(connection, alerts, [row]):
             return False
         messages = [
             {
@@ -82,6 +82,6 @@ class Announcements:
             for channel in self._channels()
         ]
         if messages:
-            await insert_quietly(connection, webhook_outbox, messages)
+            insert_quietly(connection, webhook_outbox, messages)
         self._told(alert)
         return True

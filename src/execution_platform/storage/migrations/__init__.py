@@ -4,6 +4,7 @@ Migrations only ever add (expand); what nobody uses any more is removed one rele
 works on a database that a newer one has upgraded, and a rolling upgrade needs no pause.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from execution_platform.storage.engine import DatabaseUnavailable, Storage
@@ -12,10 +13,14 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
+    from execution_platform.storage.local import Session
+
 HEAD = "0002"
 """The version this program was written for."""
 
 VERSION_TABLE = "schema_version"
+SCRIPT = Path(__file__).with_name("sqlite.sql")
+"""The schema on SQLite, written down so that making it needs no library: the output of `script`."""
 _LOCK = 0x65705F646200
 """PostgreSQL advisory lock that whoever changes the schema holds."""
 
@@ -24,6 +29,8 @@ State = Literal["empty", "current", "older", "newer"]
 
 async def version(storage: Storage) -> str | None:
     """The schema's version; None for an empty database. Raises `DatabaseUnavailable`."""
+    if not storage.is_postgresql:
+        return await storage.local(_local_version)
     async with storage.read() as connection:
         return await connection.run_sync(_version)
 
@@ -35,6 +42,10 @@ async def state(storage: Storage) -> State:
 
 async def upgrade(storage: Storage) -> State:
     """Bring the schema to `HEAD`; the state it was in. One process does it, others wait. Raises `DatabaseUnavailable`."""
+    if not storage.is_postgresql:
+        found = await storage.local(_make)
+        if found != "older":
+            return found
     async with storage.write() as connection:
         return await connection.run_sync(_upgrade)
 
@@ -66,6 +77,43 @@ def _version(connection: "Connection") -> str | None:
         return None
     number = column("version_num", String)
     return connection.execute(select(number).select_from(table(VERSION_TABLE))).scalar()
+
+
+def _local_version(session: "Session") -> str | None:
+    found = session.connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).fetchone()
+    if found is None:
+        return None
+    row = session.connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608 - a constant
+    return None if row is None else str(row[0])
+
+
+def _make(session: "Session") -> State:
+    """All tables of an empty SQLite file; the state it was in."""
+    with session.transaction():
+        found = _state(_local_version(session))
+        if found == "empty":
+            for statement in SCRIPT.read_text().split(";\n"):
+                session.connection.execute(statement)
+            session.connection.execute(f"INSERT INTO {VERSION_TABLE} VALUES (?)", (HEAD,))  # noqa: S608 - a constant
+        return found
+
+
+def script() -> str:
+    """What `SCRIPT` has to be: every table and index of the schema, as SQLite spells it."""
+    from sqlalchemy.dialects import sqlite
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from execution_platform.storage.schema import metadata
+    from execution_platform.storage.schema.walls import walls
+
+    stamp = f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+    made: list[CreateTable | CreateIndex] = []
+    for table in metadata.sorted_tables:
+        made.append(CreateTable(table))
+        made += map(CreateIndex, sorted(table.indexes, key=lambda index: str(index.name)))
+    dialect = sqlite.dialect()
+    text = ";\n".join([stamp, *(str(each.compile(dialect=dialect)).strip() for each in made), *walls("sqlite")])
+    return "".join(f"{line.rstrip()}\n" for line in text.replace("\t", "  ").splitlines())
 
 
 def _upgrade(connection: "Connection") -> State:

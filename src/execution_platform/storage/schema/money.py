@@ -68,8 +68,8 @@ cost_events = Table(
     Column("error", String(64)),
     moment_column("timestamp", nullable=False),
     Index("ix_cost_events_request_id", "request_id"),
-    Index("ix_cost_events_tenant_seq", "tenant", "seq"),
     Index("ix_cost_events_timestamp", "timestamp"),
+    # No other index: this table is written for every call, and reports read `cost_rollups`.
 )
 
 cost_rollups = Table(

@@ -34,7 +34,7 @@ END $$
 
 def raise_walls(connection: "Connection") -> None:
     """Put them up; the tables are there, the walls are not."""
-    for statement in _statements(connection.dialect.name):
+    for statement in walls(connection.dialect.name):
         connection.exec_driver_sql(statement)
 
 
@@ -44,7 +44,8 @@ def raze_walls(connection: "Connection") -> None:
         connection.exec_driver_sql(statement)
 
 
-def _statements(dialect: str) -> Iterator[str]:
+def walls(dialect: str) -> Iterator[str]:
+    """The statements that put them up."""
     if dialect != "postgresql":
         for change in ("UPDATE", "DELETE"):
             yield (

@@ -89,7 +89,6 @@ def _cost_events() -> None:
         sa.UniqueConstraint("id", name=op.f("uq_cost_events_id")),
     )
     op.create_index("ix_cost_events_request_id", "cost_events", ["request_id"], unique=False)
-    op.create_index("ix_cost_events_tenant_seq", "cost_events", ["tenant", "seq"], unique=False)
     op.create_index("ix_cost_events_timestamp", "cost_events", ["timestamp"], unique=False)
     # ### end Alembic commands ###
 

@@ -1,0 +1,101 @@
+"""One request on a connection and its answer: uvicorn's, whose head is checked and put together at once.
+
+uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here all names
+and all values are looked at together. What is allowed is the same.
+"""
+
+from collections.abc import Iterable
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+_CONTROLS = bytes((*range(9), *range(10, 32), 127))
+"""What no header value may hold."""
+_NOT_IN_NAMES = bytes((*range(33), 127)) + b'()<>@,;:[]={}\\"'
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_BODYLESS = frozenset({204, 304})
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its answer."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Take the next message of the answer. Raises `RuntimeError` for one that is out of place."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            if message["type"] != "http.response.start":
+                raise RuntimeError(f"an answer begins with 'http.response.start', not with '{message['type']}'")
+            self._begin(message["status"], message.get("headers", ()))
+        elif self.response_complete:
+            raise RuntimeError(f"'{message['type']}' was sent after the end of the answer")
+        elif message["type"] != "http.response.body":
+            raise RuntimeError(f"a begun answer goes on with 'http.response.body', not with '{message['type']}'")
+        else:
+            self._go_on(message.get("body", b""), more=message.get("more_body", False))
+
+    def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        headers = [*self.default_headers, *given]
+        content: list[bytes] = []
+        closes = False
+        for name, value in headers:
+            lower = name.lower()
+            if lower in _FRAMING:
+                closes = self._note_framing(lower, value) or closes
+            content += (lower, b": ", value, b"\r\n")
+        block = b"".join(content)
+        _check(headers, block)
+        tail = b"" if self.keep_alive or closes else b"connection: close\r\n"
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
+            self.chunked_encoding = True
+            tail += b"transfer-encoding: chunked\r\n"
+        self.transport.write(b"".join((STATUS_LINE[status], block, tail, b"\r\n")))
+
+    def _note_framing(self, name: bytes, value: bytes) -> bool:
+        """Take over how the body is framed; whether the connection is to be closed after it."""
+        if name == b"content-length":
+            if self.chunked_encoding is None:
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+        elif name == b"transfer-encoding":
+            if value.lower() == b"chunked":
+                self.expected_content_length = 0
+                self.chunked_encoding = True
+        elif b"close" in [token.lower().strip() for token in value.split(b",")]:
+            self.keep_alive = False
+            return True
+        return False
+
+    def _go_on(self, body: bytes, *, more: bool) -> None:
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+        elif self.chunked_encoding:
+            piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            self.transport.write(piece if more else piece + b"0\r\n\r\n")
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0:
+                raise RuntimeError("the answer is longer than its content-length")
+            self.transport.write(body)
+        if not more:
+            if self.expected_content_length != 0:
+                raise RuntimeError("the answer is shorter than its content-length")
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+
+def _check(headers: list[tuple[bytes, bytes]], block: bytes) -> None:
+    """Raises `RuntimeError` where a header could be read as something else than one header."""
+    names = b"".join([name for name, _ in headers])
+    if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
+        raise RuntimeError("a header of the answer has a name that is none")
+    # Of the control characters only the line ends written here may be in it.
+    if len(block.translate(None, _CONTROLS)) != len(block) - 2 * len(headers):
+        raise RuntimeError("a header of the answer has a value with control characters")
