@@ -230,21 +230,8 @@ def checks(result, code):
 
 
 def test_the_doctor_finds_a_sound_installation_sound(configured):
-<<<<<<< HEAD
-    found = checks(ep("doctor", "--json"), Exit.OK)
-    assert {area for area, *_ in found} == {
-        "python",
-        "packages",
-        "configuration",
-        "providers",
-        "prices",
-        "gateway",
-        "workspace",
-    }
-=======
     found = checks(ep("doctor", "--no-ask", "--json"), Exit.OK)
     assert {area for area, *_ in found} == AREAS
->>>>>>> walker
     assert ("providers", "ok", "near: live", None) in found
     assert any(
         area == "providers" and state == "warn" and "makes its answers up" in message

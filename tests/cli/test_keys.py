@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gateway.child import child
 from typer.testing import CliRunner, Result
 
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
-from gateway.child import child
 
 MASTER = "master-key-of-the-tests-0123456789"
 

@@ -2,10 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-<<<<<<< HEAD
-=======
 from types import MappingProxyType
->>>>>>> walker
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -17,21 +14,15 @@ if TYPE_CHECKING:
 Url = Annotated[
     str | None, typer.Option(envvar="EP_GATEWAY_URL", help="Gateway to ask.", show_default="EP_HOST and EP_PORT")
 ]
-<<<<<<< HEAD
-=======
 Running = Annotated[
     str | None, typer.Option("--url", envvar="EP_GATEWAY_URL", help="Gateway to ask.", show_default="none: in process")
 ]
->>>>>>> walker
 _KEYS = ("EP_API_KEY", "EP_MASTER_KEY")
 _SECONDS = 30.0
 _MOST = 16 * 1024 * 1024
 
 
 def ask(
-<<<<<<< HEAD
-    settings: "Settings", url: str | None, path: str, *, method: str = "GET", body: object = None
-=======
     settings: "Settings",
     url: str | None,
     path: str,
@@ -39,26 +30,12 @@ def ask(
     method: str = "GET",
     body: object = None,
     headers: Mapping[str, str] = MappingProxyType({}),
->>>>>>> walker
 ) -> Mapping[str, Any]:
     """What the gateway answers; empty where it says nothing.
 
     Raises `ProviderError` when it does not answer, and the refusal when it refuses.
     """
     from execution_platform import _json
-<<<<<<< HEAD
-    from execution_platform.transport.http import HttpCall, HttpTransport
-    from execution_platform.transport.timeouts import Timeouts
-
-    root = (url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    key = next((settings.environ[name] for name in _KEYS if settings.environ.get(name)), None)
-    headers = {"accept": "application/json"}
-    if key is not None:
-        headers["x-api-key"] = key
-    sent = b""
-    if body is not None:
-        sent, headers["content-type"] = _json.dumps(body), "application/json"
-=======
     from execution_platform.exceptions import ErrorKind, ProviderError
     from execution_platform.transport.http import HttpCall, HttpTransport
     from execution_platform.transport.timeouts import Timeouts
@@ -71,17 +48,12 @@ def ask(
     sent = b""
     if body is not None:
         sent, sent_headers["content-type"] = _json.dumps(body), "application/json"
->>>>>>> walker
 
     async def send() -> tuple[int, bytes]:
         transport = HttpTransport()
         try:
             limits = Timeouts(connect=3, first_token=_SECONDS, idle=_SECONDS, total=_SECONDS)
-<<<<<<< HEAD
-            reply = await transport.send(HttpCall(method, root + path, headers, sent), timeouts=limits)
-=======
             reply = await transport.send(HttpCall(method, root + path, sent_headers, sent), timeouts=limits)
->>>>>>> walker
             try:
                 return reply.status, await reply.read(_MOST)
             finally:
@@ -89,10 +61,6 @@ def ask(
         finally:
             await transport.aclose()
 
-<<<<<<< HEAD
-    status, answered = asyncio.run(send())
-    answer = cast("Mapping[str, Any]", _json.loads(answered or b"{}"))
-=======
     try:
         status, answered = asyncio.run(send())
         answer = cast("Mapping[str, Any]", _json.loads(answered or b"{}"))
@@ -101,14 +69,11 @@ def ask(
         raise ProviderError(told, kind=error.kind) from None
     except _json.JsonError:
         raise ProviderError(f"{root} is no gateway: its answer is no JSON", kind=ErrorKind.UNAVAILABLE) from None
->>>>>>> walker
     if status >= 300:
         raise _refusal(root, status, cast("Mapping[str, object]", answer.get("error") or {}))
     return answer
 
 
-<<<<<<< HEAD
-=======
 def key_of(settings: "Settings") -> str | None:
     """The key with which a gateway is asked: EP_API_KEY, else EP_MASTER_KEY, also from `.env`."""
     return next((settings.environ[name] for name in _KEYS if settings.environ.get(name)), None)
@@ -125,7 +90,6 @@ def _root(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
->>>>>>> walker
 def _refusal(root: str, status: int, error: Mapping[str, object]) -> "ExecutionPlatformError":
     from execution_platform.exceptions import (
         AuthenticationError,
@@ -137,11 +101,8 @@ def _refusal(root: str, status: int, error: Mapping[str, object]) -> "ExecutionP
     )
 
     told = f"the gateway at {root} refuses: {error.get('message') or status}"
-<<<<<<< HEAD
-=======
     if status == 401:
         told += "; set EP_API_KEY or EP_MASTER_KEY to one of its keys"
->>>>>>> walker
     if status >= 500:
         return ProviderError(told, kind=ErrorKind.UNAVAILABLE)
     return {401: AuthenticationError, 403: PermissionDenied, 404: RouterError}.get(status, ConfigError)(told)

@@ -21,27 +21,8 @@ from execution_platform.runtime.snapshot import Snapshot
 _PYTHON = (3, 11)
 
 
-<<<<<<< HEAD
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report."""
-
-    area: Literal["python", "packages", "configuration", "providers", "prices", "gateway", "replicas", "workspace"]
-    state: Literal["ok", "warn", "fail"]
-    message: str
-    remedy: str | None = None
-
-    def view(self) -> dict[str, object]:
-        """The finding as JSON."""
-        return asdict(self)
-
-
-def examine(config: str | None) -> list[Finding]:
-    """Everything worth knowing before the first request."""
-=======
 def examine(config: str | None, *, ask: bool = True) -> list[Finding]:
     """Everything worth knowing before the first request; live providers are asked for their models if `ask`."""
->>>>>>> walker
     found = [*_python(), *_packages()]
     try:
         settings = read_settings(config)
@@ -51,18 +32,10 @@ def examine(config: str | None, *, ask: bool = True) -> list[Finding]:
     try:
         with open_snapshot(settings, discover=True) as snapshot:
             found.extend(_configuration(snapshot, settings))
-<<<<<<< HEAD
-            found.extend(_providers(snapshot, settings))
-            found.extend(_prices(snapshot))
-            found.extend(_gateway(settings, has_key=bool(settings.master_key or snapshot.config.keys)))
-            found.extend(_replicas(settings))
-            found.extend(_workspace(settings))
-=======
             found.extend(_prices(snapshot))
             found.extend(_personas(snapshot))
             found.extend(providers(snapshot, settings, ask=ask))
             has_key = has_key or bool(snapshot.config.keys)
->>>>>>> walker
     except ConfigError as error:
         found.extend(_wrong(error))
     found.extend(_gateway(settings, has_key=has_key))
@@ -129,67 +102,8 @@ def _personas(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("personas", "warn", f"nobody can answer {len(silent)} of {len(names)}: {shown}", remedy)
 
 
-<<<<<<< HEAD
-def _prices(snapshot: Snapshot) -> Iterator[Finding]:
-    """Prices of the configuration and the lists; those set at run time are not read, for that needs the database."""
-    unpriced = snapshot.prices.unpriced()
-    for one in unpriced:
-        yield Finding("prices", "warn", f"{one.provider}/{one.model} has no price, so it is refused", one.remedy)
-    if not unpriced:
-        yield Finding("prices", "ok", "every configured model has a price")
-
-
-def _default(snapshot: Snapshot) -> Finding:
-    name = snapshot.default_provider
-    if name is None or name not in snapshot.providers:
-        remedy = f"Set a provider's key ({_key_names()}), or start a local server."
-        return Finding("providers", "fail", "no provider can answer", remedy)
-    if snapshot.providers[name].simulated:
-        remedy = f"Set a provider's key ({_key_names()}), or install the embedded model."
-        return Finding("providers", "warn", f"the default provider {name} makes its answers up", remedy)
-    return Finding("providers", "ok", f"the default is {name}")
-
-
-def _key_names() -> str:
-    """The vendors' own variables, in the order in which `auto` looks for them."""
-    rows = (specs().get(kind) for kind in known().auto_order)
-    names = (next((name for name in row.key_env if not name.startswith("EP_")), None) for row in rows if row)
-    return ", ".join(name for name in names if name)
-
-
-def _address(snapshot: Snapshot, name: str) -> _Address | None:
-    """Where a live provider is, if it is on the network at all."""
-    given = snapshot.config.providers[name]
-    spec = specs().get(given.kind)
-    url = given.base_url or (spec.base_url if spec is not None else None)
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    return _Address(parts.hostname, parts.port or _PORTS.get(parts.scheme, 443)) if parts.hostname else None
-
-
-async def _probe(addresses: dict[str, _Address]) -> dict[str, str | None]:
-    """What kept each connection from opening; None where it opened."""
-    outcomes = await asyncio.gather(*(_reach(address) for address in addresses.values()))
-    return dict(zip(addresses, outcomes, strict=True))
-
-
-async def _reach(address: _Address) -> str | None:
-    try:
-        async with asyncio.timeout(LIMIT):
-            _, writer = await asyncio.open_connection(address.host, address.port)
-    except TimeoutError:
-        return f"no answer within {LIMIT:.0f} s"
-    except OSError as error:
-        return error.strerror or str(error)
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return None
-=======
 def _answered(snapshot: Snapshot, name: str) -> bool:
     return any(candidate.kept for candidate in snapshot.routing.explain(None, name).candidates)
->>>>>>> walker
 
 
 def _replicas(settings: Settings) -> Iterator[Finding]:
