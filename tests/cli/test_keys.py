@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway.child import child
 from typer.testing import CliRunner, Result
 
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
+from gateway.processes import Process
 
 MASTER = "master-key-of-the-tests-0123456789"
 
@@ -18,11 +18,12 @@ MASTER = "master-key-of-the-tests-0123456789"
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("keys")
-    serving = child(folder, {}, EP_PROVIDER="mock", EP_MASTER_KEY=MASTER)
-    with asyncio.Runner() as runner:
-        found = runner.run(serving.__aenter__())
-        yield found.url
-        runner.run(serving.__aexit__(None, None, None))
+    gateway = Process(folder, {}, EP_PROVIDER="mock", EP_MASTER_KEY=MASTER)
+    try:
+        asyncio.run(gateway.start())
+        yield gateway.url
+    finally:
+        gateway.kill()
 
 
 def ep(url: str, *words: str, key: str = MASTER) -> Result:
