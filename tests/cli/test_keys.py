@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway.child import child
 from typer.testing import CliRunner, Result
 
+from child import child
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
 
