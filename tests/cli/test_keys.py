@@ -1,6 +1,5 @@
 """`ep keys` against a running gateway."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from child import child
+from child import ChildGateway
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
 
@@ -16,13 +15,9 @@ MASTER = "master-key-of-the-tests-0123456789"
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("keys")
-    serving = child(folder, {}, EP_PROVIDER="mock", EP_MASTER_KEY=MASTER)
-    with asyncio.Runner() as runner:
-        found = runner.run(serving.__aenter__())
-        yield found.url
-        runner.run(serving.__aexit__(None, None, None))
+def url() -> Iterator[str]:
+    with ChildGateway({}, environ={"EP_PROVIDER": "mock", "EP_MASTER_KEY": MASTER}) as gateway:
+        yield gateway.url
 
 
 def ep(url: str, *words: str, key: str = MASTER) -> Result:
