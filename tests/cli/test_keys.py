@@ -1,5 +1,6 @@
 """`ep keys` against a running gateway."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,17 +8,22 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from child import ChildGateway
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
+from gateway.processes import Process
 
 MASTER = "master-key-of-the-tests-0123456789"
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with ChildGateway({}, environ={"EP_PROVIDER": "mock", "EP_MASTER_KEY": MASTER}) as gateway:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("keys")
+    gateway = Process(folder, {}, EP_PROVIDER="mock", EP_MASTER_KEY=MASTER)
+    try:
+        asyncio.run(gateway.start())
         yield gateway.url
+    finally:
+        gateway.kill()
 
 
 def ep(url: str, *words: str, key: str = MASTER) -> Result:

@@ -41,8 +41,8 @@ def test_a_row_without_a_route_keeps_the_gateway_from_starting() -> None:
         check_rows([Mount("/x", app=APIRouter())], ())
 
 
-def test_only_health_is_public() -> None:
-    assert all(path == "/" or "health" in path for path in PUBLIC_PATHS)
+def test_only_health_and_login_are_public() -> None:
+    assert all(path == "/" or "health" in path or path.startswith("/login") for path in PUBLIC_PATHS)
     assert all(not row.roles for row in matrix().values() if row.is_public)
 
 

@@ -103,17 +103,22 @@ def test_a_price_that_is_set_holds_at_once_and_the_past_keeps_its_cost(tmp_path:
     asyncio.run(run())
 
 
-def test_an_answer_is_priced_by_the_moment_its_request_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic"], ids=["relayed", "translated"])
+def test_an_answer_is_priced_by_the_moment_its_request_left(dialect: str, stream: bool, tmp_path: Path) -> None:
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             gate = Gate()
             upstream.script(Script(Text("ok"), usage=ANSWER.usage, gate=gate))
             await put(gateway, "openai/gpt-4o", {"input": 3, "output": 15})
-            waiting = asyncio.create_task(ask(gateway, "openai/gpt-4o"))
+            waiting = asyncio.create_task(ask(gateway, "openai/gpt-4o", dialect, stream=stream))
             await gate.reached()
             await put(gateway, "openai/gpt-4o", {"input": 30, "output": 150})
             gate.release()
-            assert (await waiting).header("x-ep-cost-usd") == "0.00450000"
+            got = await waiting
+            assert stream or got.header("x-ep-cost-usd") == "0.00450000"
+            (row,) = await stored(gateway)
+            assert row["cost_nanos"] == 4_500_000
 
     asyncio.run(run())
 

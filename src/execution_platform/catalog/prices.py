@@ -56,7 +56,7 @@ def _no_variants(terms: Terms) -> Price | None:
 class Quote:
     """The price of a model at a moment."""
 
-    __slots__ = ("_kept", "_variants", "_words", "exact", "price", "reported", "source", "version")
+    __slots__ = ("_kept", "_regions", "_variants", "_words", "exact", "price", "reported", "source", "version")
 
     def __init__(
         self,
@@ -65,11 +65,12 @@ class Quote:
         version: str,
         *,
         words: frozenset[str] = frozenset(),
+        regions: frozenset[str] = frozenset(),
         variants: Variants = _no_variants,
         reported: bool = False,
         exact: bool = True,
     ) -> None:
-        """`words` are the terms that change the price; `reported` lets the provider's own statement of a cost count.
+        """`words` are the terms that change the price, `regions` those of them that are regions; `reported` lets the provider's own statement of a cost count.
 
         A price that is not `exact` is a ceiling: what it comes to is an estimate.
         """
@@ -81,6 +82,7 @@ class Quote:
         self.reported = reported
         self.exact = exact
         self._words = words
+        self._regions = regions
         self._variants = variants
         self._kept: dict[tuple[str | None, str | None, str | None], Price] = {}
 
@@ -102,6 +104,15 @@ class Quote:
         """The prices under terms that change it, each by the word of an answer that does."""
         found = [(word, self.under(tier=word, speed=word, region=word)) for word in sorted(self._words)]
         return [(word, price) for word, price in found if price is not self.price]
+
+    def combined(self) -> list[Price]:
+        """Every price that a caller can bring about by asking for terms, a tier or speed together with a region too."""
+        words = sorted(self._words)
+        pairs = [
+            (word, region) for word in words for region in (None, *words) if region in self._regions or region is None
+        ]
+        found = [self.under(word, word, word if region is None else region) for word, region in pairs]
+        return [self.price, *(price for price in found if price is not self.price)]
 
     def cost(self, usage: Usage) -> Cost:
         """What `usage` costs, and how sure that is.
@@ -285,6 +296,7 @@ def _list_quote(listed: Listed, at: datetime) -> Quote | None:
         "list",
         listed.version(at),
         words=listed.terms,
+        regions=frozenset(listed.surcharges),
         variants=partial(listed.price, at),
         reported=reports_cost(listed.kind),
     )
@@ -305,7 +317,8 @@ def _own_quote(given: PriceOverride, source: Source, version: str) -> Quote:
             found = found.with_rates(given.tiers[name])
         return None if terms == PLAIN else _own_price(found)
 
-    return Quote(price, source, version, words=frozenset(given.tiers), variants=variant)
+    words = frozenset(given.tiers)
+    return Quote(price, source, version, words=words, regions=words, variants=variant)
 
 
 def _own_price(given: PriceOverride) -> Price:

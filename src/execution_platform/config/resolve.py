@@ -8,6 +8,7 @@ from typing import cast
 
 from execution_platform.config.known import canonical_provider, choose_default
 from execution_platform.config.limits import resolve_rate_limits
+from execution_platform.config.oidc import RawOidc
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.providers import KindTable, resolve_providers
@@ -24,6 +25,7 @@ from execution_platform.config.values import (
     Limits,
     LogicalModel,
     LogicalTarget,
+    OidcConfig,
     PersonaConfig,
     ProviderConfig,
     Resolved,
@@ -79,6 +81,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         limits=Limits(**raw.limits.model_dump()),
         rate_limits=resolve_rate_limits(raw, settings, personas=personas, providers=providers, problems=problems),
         drain=DrainLimits(**raw.drain.model_dump()),
+        oidc=None if raw.oidc is None else _oidc(raw.oidc),
         trusted_proxies=tuple(raw.trusted_proxies),
         ledger=LedgerConfig(**raw.ledger.model_dump(exclude={"content_of"}), content_of=tuple(raw.ledger.content_of)),
         spending=resolve_spending(raw.budgets, personas, keys, settings),
@@ -137,6 +140,13 @@ def _keys(raw: RawConfig) -> tuple[GatewayKeyConfig, ...]:
             admin=key.admin,
         )
         for key in raw.keys
+    )
+
+
+def _oidc(raw: RawOidc) -> OidcConfig:
+    fields = raw.model_dump(exclude={"client_secret", "algorithms", "scopes"})
+    return OidcConfig(
+        **fields, client_secret=raw.client_secret, algorithms=tuple(raw.algorithms), scopes=tuple(raw.scopes)
     )
 
 

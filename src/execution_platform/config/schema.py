@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
+from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
@@ -359,6 +360,7 @@ class RawConfig(Raw):
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
     ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
     drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
+    oidc: RawOidc | None = Field(default=None, description="Login of people.")
     trusted_proxies: list[Network] = Field(
         default_factory=list[str],
         description="Addresses or networks (10.0.0.0/8) of proxies whose x-forwarded-for is believed.",

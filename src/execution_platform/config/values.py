@@ -290,6 +290,30 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OidcConfig:
+    """The provider people log in at, and who they are here."""
+
+    issuer: str
+    client_id: str
+    client_secret: SecretRef | None
+    redirect_url: str
+    algorithms: tuple[str, ...]
+    scopes: tuple[str, ...]
+    role_claim: str | None
+    roles: Mapping[str, str]
+    default_role: str | None
+    tenant_claim: str | None
+    tenants: Mapping[str, str]
+    tenant: str | None
+    session_hours: float
+
+    @property
+    def origin(self) -> str:
+        """The gateway as browsers name it."""
+        return self.redirect_url.removesuffix("/login/callback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """One version of the configuration."""
 
@@ -303,6 +327,8 @@ class Resolved:
     limits: Limits = field(default_factory=Limits)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     drain: DrainLimits = field(default_factory=DrainLimits)
+    oidc: OidcConfig | None = None
+    """Login of people; None without."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)

@@ -9,6 +9,7 @@ from execution_platform.gateway.bookkeeping import Bookkeeping
 from execution_platform.gateway.budgeting import Budgeting
 from execution_platform.identity.audit import Entry
 from execution_platform.identity.directory import KeyDirectory
+from execution_platform.identity.people import People
 from execution_platform.identity.pepper import Pepper
 from execution_platform.identity.principal import Principal
 from execution_platform.identity.records import KeyRecord
@@ -44,6 +45,7 @@ class Access:
         self.trail = Trail(bookkeeping.storage, bookkeeping.store, self._witness)
         self.keys = KeyStore(bookkeeping.storage, self.trail, pepper, budgeted=self._set_budgets, tenants=tenants)
         self.tenants = TenantStore(bookkeeping.storage, self.trail, self.keys)
+        self.people = People(bookkeeping.storage, self.trail)
         self.directory = KeyDirectory(self.keys, pepper, taken=self._taken, foreign=self._tell_foreign)
 
     def start(self) -> None:

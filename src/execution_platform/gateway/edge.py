@@ -74,7 +74,11 @@ class Edge:
         admission.check(Priority.ADMIN)
         headers = read_headers(scope)
         if scope["path"] not in PUBLIC_PATHS:
-            scope[PRINCIPAL] = self._state.recognise(headers) or await self._state.identify(scope, headers)
+            scope[PRINCIPAL] = (
+                self._state.recognise(headers)
+                or await self._state.login.of(scope)
+                or await self._state.identify(scope, headers)
+            )
         limits = self._state.snapshot.config.limits
         body = await read_body(scope, receive, headers, limits.body)
         if body:

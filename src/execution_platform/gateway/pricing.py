@@ -60,7 +60,7 @@ class Pricing:
         found = await self.table.fingerprint()
         if found == self._seen:
             return False
-        self._stored.current = by_model(await self.table.all())
+        self._stored.current = by_model(await self.table.all()) if found[0] else {}
         self._seen = found
         return True
 

@@ -17,6 +17,7 @@ from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.lifecycle import Lifecycle
 from execution_platform.gateway.peers import Peers
+from execution_platform.gateway.people import PeopleAtTheDoor
 from execution_platform.gateway.pricing import Pricing
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
@@ -88,6 +89,7 @@ class State:
         self.budgeting.use(self.snapshot)
         self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
+        self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
 
     async def start(self) -> None:
@@ -124,6 +126,7 @@ class State:
         await self.pulse.stop()
         await self.access.stop()
         await self.pricing.stop()
+        await self.login.stop()
         await self.budgeting.stop()
         await self.limiter.stop()
         if self.shared_board is not None:

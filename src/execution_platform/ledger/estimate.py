@@ -116,7 +116,7 @@ _CARDS = 4096
 def _card(quote: Quote, input_tokens: int, *, special: bool) -> RateCard:
     card = dearest(quote.price, input_tokens)
     if special:
-        for _, other in quote.special():
+        for other in quote.combined():
             more = dearest(other, input_tokens)
             card = RateCard(*map(max, card[:-1], more[:-1]), tiered=card.tiered or more.tiered)
     return card

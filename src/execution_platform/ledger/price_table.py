@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from execution_platform.storage.local import Session
+
 _COLUMNS = {
     "input": "input_cost_per_1k",
     "output": "output_cost_per_1k",
@@ -31,8 +33,8 @@ _COLUMNS = {
 _THOUSAND = 1000
 _PLACES = Decimal("0.000001")
 
-Fingerprint = tuple[int, datetime | None]
-"""Differs whenever the table does."""
+Fingerprint = tuple[int, str]
+"""How many prices there are, and when the last of them was set. Differs whenever the table does."""
 
 
 class StoredPrice(NamedTuple):
@@ -61,15 +63,17 @@ class PriceTable:
 
     async def fingerprint(self) -> Fingerprint:
         """Of what the table holds now."""
+        await self._ready()
+        if not self._storage.is_postgresql:
+            return await self._storage.local(_fingerprint)
         from sqlalchemy import func, select
 
         from execution_platform.storage.schema import pricing_table
 
-        await self._ready()
         async with self._storage.read() as connection:
             statement = select(func.count(), func.max(pricing_table.c.updated_at))
             count, latest = (await connection.execute(statement)).one()
-            return int(count), latest
+            return int(count), "" if latest is None else latest.isoformat()
 
     async def all(self) -> list[StoredPrice]:
         """Every price, by provider, model and first day."""
@@ -129,6 +133,11 @@ class PriceTable:
         latest = (await connection.execute(select(func.max(pricing_table.c.updated_at)))).scalar()
         now = datetime.now(UTC)
         return now if latest is None else max(now, latest + timedelta(microseconds=1))
+
+
+def _fingerprint(session: "Session") -> Fingerprint:
+    count, latest = session.connection.execute("SELECT count(*), max(updated_at) FROM pricing_table").fetchone()
+    return int(count), latest or ""
 
 
 def by_model(rows: Sequence[StoredPrice]) -> dict[tuple[str, str], Sequence[Dated]]:

@@ -55,7 +55,11 @@ class Trace(NamedTuple):
 
 
 def request_id(given: bytes | None) -> str:
-    """The caller's id if it is harmless, else a new one."""
+    """The caller's id if it is harmless, else a new one.
+
+    Ours begin with the second they were made in: an index over ids that come in order is written at its end, and not at
+    one random page for every request. The other 64 bits are random.
+    """
     if given is not None and _REQUEST_ID.match(given):
         return given.decode("ascii")
     return "req_" + _random.hex(12)

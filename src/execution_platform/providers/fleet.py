@@ -143,6 +143,8 @@ class Fleet:
         references = [p.credential for p in config.providers.values() if p.credential is not None]
         references += [ref for p in config.providers.values() for ref in p.secret_headers.values()]
         references += [key.key for key in config.keys if key.key is not None]
+        if config.oidc is not None and config.oidc.client_secret is not None:
+            references.append(config.oidc.client_secret)
         for channel in config.spending.alerts:
             references += [each for each in (channel.url, channel.secret) if each is not None]
         return [self.secret(ref, fresh=fresh).reveal() for ref in references if has_secret(ref, self._environ)]

@@ -169,6 +169,14 @@ CREATE TABLE gateway_keys (
 );
 CREATE INDEX ix_gateway_keys_revision ON gateway_keys (revision);
 CREATE INDEX ix_gateway_keys_tenant ON gateway_keys (tenant);
+CREATE TABLE logins (
+  state BLOB NOT NULL,
+  nonce VARCHAR(64) NOT NULL,
+  verifier VARCHAR(128) NOT NULL,
+  expires_at DATETIME NOT NULL,
+  CONSTRAINT pk_logins PRIMARY KEY (state)
+);
+CREATE INDEX ix_logins_expires_at ON logins (expires_at);
 CREATE TABLE pricing_table (
   provider VARCHAR(200) NOT NULL,
   model VARCHAR(200) NOT NULL,
@@ -231,6 +239,15 @@ CREATE TABLE reservations (
   CONSTRAINT pk_reservations PRIMARY KEY (id)
 );
 CREATE INDEX ix_reservations_lease_until ON reservations (lease_until);
+CREATE TABLE sessions (
+  id BLOB NOT NULL,
+  user_id CHAR(32) NOT NULL,
+  created_at DATETIME NOT NULL,
+  expires_at DATETIME NOT NULL,
+  CONSTRAINT pk_sessions PRIMARY KEY (id)
+);
+CREATE INDEX ix_sessions_expires_at ON sessions (expires_at);
+CREATE INDEX ix_sessions_user_id ON sessions (user_id);
 CREATE TABLE tenants (
   id VARCHAR(200) NOT NULL,
   display_name VARCHAR(200) DEFAULT '' NOT NULL,

@@ -4,7 +4,7 @@ Amounts of money are integers of nano-dollars (a billionth of a US dollar, `*_na
 `seq` and never by a time. Importing this imports SQLAlchemy.
 """
 
-from execution_platform.storage.schema.access import audit_log, gateway_keys, tenants, users
+from execution_platform.storage.schema.access import audit_log, gateway_keys, logins, sessions, tenants, users
 from execution_platform.storage.schema.columns import metadata
 from execution_platform.storage.schema.money import (
     budget_leases,
@@ -26,10 +26,12 @@ __all__ = [
     "cost_events",
     "cost_rollups",
     "gateway_keys",
+    "logins",
     "metadata",
     "pricing_table",
     "request_log",
     "reservations",
+    "sessions",
     "tenants",
     "users",
     "webhook_outbox",

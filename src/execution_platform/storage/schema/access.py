@@ -46,6 +46,29 @@ users = Table(
     Index("ix_users_tenant", "tenant"),
 )
 
+logins = Table(
+    "logins",
+    metadata,
+    Column("state", LargeBinary, primary_key=True),
+    # SHA-256 of what the browser brings back; a row is deleted by the first who does.
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),
+    moment_column("expires_at", nullable=False),
+    Index("ix_logins_expires_at", "expires_at"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    # SHA-256 of the cookie.
+    uuid_column("user_id", nullable=False),
+    moment_column("created_at", nullable=False),
+    moment_column("expires_at", nullable=False),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_expires_at", "expires_at"),
+)
+
 gateway_keys = Table(
     "gateway_keys",
     metadata,
