@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import func, select
 
 from execution_platform.ledger.interfaces import CostEvent
-from execution_platform.ledger.rollups import SUMS
+from execution_platform.ledger.requests import COLUMNS as REQUEST_COLUMNS
+from execution_platform.ledger.rollups import KEYS, SUMS
+from execution_platform.ledger.rows import COLUMNS
 from execution_platform.ledger.store import EventStore
 from execution_platform.storage.engine import Storage
-from execution_platform.storage.schema import cost_events, cost_rollups
+from execution_platform.storage.schema import cost_events, cost_rollups, request_log
 from ledger.entries import AT, dispatch, event, settlement
 from storage.opened import opened
 
@@ -168,3 +170,10 @@ def test_no_event_is_too_strange_to_be_stored(database_url: str) -> None:
             assert (await totals(storage))["input_tokens"] == 0
 
     asyncio.run(run())
+
+
+def test_columns_that_are_written_without_the_schema_are_those_of_the_schema() -> None:
+    assert list(KEYS) == [column.name for column in cost_rollups.primary_key.columns]
+    assert set(KEYS + SUMS) == {column.name for column in cost_rollups.columns}
+    assert set(COLUMNS) == {column.name for column in cost_events.columns} - {"seq", "cost_usd"}
+    assert set(REQUEST_COLUMNS) == {column.name for column in request_log.columns} - {"seq"}

@@ -1,5 +1,7 @@
 """Request ids and trace context: the caller's if it is harmless, ours otherwise."""
 
+import time
+
 import pytest
 
 from execution_platform.observability import correlation
@@ -17,6 +19,13 @@ def test_any_other_request_id_is_replaced(given: bytes | None) -> None:
     made = correlation.request_id(given)
     assert made.startswith("req_")
     assert made != correlation.request_id(given)
+
+
+def test_ours_come_in_the_order_of_time() -> None:
+    before = int(time.time())
+    made = correlation.request_id(None)
+    assert before <= int(made[4:12], 16) <= time.time()
+    assert len(made) == 28
 
 
 def test_our_span_is_the_parent_upstream_in_the_callers_trace() -> None:

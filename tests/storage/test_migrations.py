@@ -9,7 +9,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from execution_platform.storage.migrations import HEAD, VERSION_TABLE, configuration, state, upgrade, version
+from execution_platform.storage.migrations import (
+    HEAD,
+    SCRIPT,
+    VERSION_TABLE,
+    configuration,
+    script,
+    state,
+    upgrade,
+    version,
+)
 from execution_platform.storage.schema import metadata
 from storage.opened import opened
 
@@ -64,3 +73,8 @@ def test_an_older_schema_is_upgraded(database_url: str) -> None:
             assert await version(storage) == HEAD
 
     asyncio.run(run())
+
+
+def test_the_written_schema_of_sqlite_is_the_one_of_the_tables() -> None:
+    remedy = "write `migrations.script()` to `migrations.SCRIPT` again"
+    assert SCRIPT.read_text() == script(), remedy

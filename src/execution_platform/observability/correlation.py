@@ -6,6 +6,7 @@ sent upstream has the caller's trace id and our own span id, so that our span is
 
 import os
 import re
+import time
 from typing import NamedTuple
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
@@ -62,7 +63,7 @@ def request_id(given: bytes | None) -> str:
     """
     if given is not None and _REQUEST_ID.match(given):
         return given.decode("ascii")
-    return "req_" + _random.hex(12)
+    return f"req_{int(time.time()):08x}{_random.hex(8)}"
 
 
 def trace(given: bytes | None) -> Trace | None:
