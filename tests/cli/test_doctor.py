@@ -127,6 +127,7 @@ def test_an_expired_certificate_is_named(place: Path) -> None:
         ("postgresql://host", "names no host or no database"),
         (f"postgresql://ep:canary@127.0.0.1:{free_port()}/ep", "does not answer: ConnectionRefusedError"),
     ],
+    ids=["another kind", "no database", "nobody there"],
 )
 def test_a_database_that_cannot_be_used_is_named(
     place: Path, monkeypatch: pytest.MonkeyPatch, url: str, message: str

@@ -31,6 +31,7 @@ class RequestLog:
 
     def __init__(self, keeping: "Bookkeeping", config: LedgerConfig) -> None:
         self.waiting: deque[Noted] = deque()
+        self._flushing = asyncio.Lock()
         self.dropped = 0
         self._keeping = keeping
         self._config = config
@@ -111,9 +112,11 @@ class RequestLog:
 
     async def flush(self) -> None:
         """Write what waits. Raises `DatabaseUnavailable`."""
-        if self.waiting:
-            await self._keeping.store()
-            await write(self._keeping.storage, self.waiting)
+        # A reader and the ticker may both want what waits; each row is written once.
+        async with self._flushing:
+            if self.waiting:
+                await self._keeping.store()
+                await write(self._keeping.storage, self.waiting)
 
     async def forget(self) -> int:
         """Delete what is older than the configuration keeps; how many requests. Raises `DatabaseUnavailable`."""
