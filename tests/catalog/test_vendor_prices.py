@@ -1,7 +1,7 @@
-"""Costs worked out by hand from the vendors' price pages, against ours. US dollars per million tokens unless said otherwise.
+"""Costs worked out by hand from the prices that genai-prices lists, against ours. US dollars per million tokens unless said otherwise.
 
-Read on 2026-11-20: openai.com/api/pricing, platform.claude.com/docs/en/about-claude/pricing, ai.google.dev/gemini-api/docs/pricing,
-api-docs.deepseek.com/quick_start/pricing, docs.x.ai/developers/pricing, openrouter.ai/docs.
+The vendors publish them at openai.com/api/pricing, platform.claude.com/docs/en/about-claude/pricing,
+ai.google.dev/gemini-api/docs/pricing, api-docs.deepseek.com/quick_start/pricing, docs.x.ai/developers/pricing and openrouter.ai/docs.
 """
 
 from datetime import UTC, datetime
