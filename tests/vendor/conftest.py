@@ -9,7 +9,7 @@ import pytest
 from sdks import KEY, SDKS
 
 from execution_platform.testing import FakeUpstream
-from serving import serving, three_vendors
+from serving import Served, serving, three_vendors
 
 LIMITED = "ep-limited-key-0000000001"
 ONE = {"requests": 1, "tokens": 100_000}
@@ -30,9 +30,16 @@ def upstream(vendors: FakeUpstream) -> FakeUpstream:
     return vendors
 
 
+@pytest.fixture
+def gateway(served: Served) -> str:
+    """The URL of the gateway, which remembers no failure of another test."""
+    served.gateway.state.builder.board._deployments.clear()
+    return served.url
+
+
 @pytest.fixture(scope="session")
-def gateway(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a gateway in front of the upstream's three dialects; it wants a key."""
+def served(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A gateway in front of the upstream's three dialects; it wants a key, and asks nobody twice."""
     folder: Path = tmp_path_factory.mktemp("gateway")
     config = three_vendors(
         vendors,
@@ -42,6 +49,8 @@ def gateway(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
             *({"name": f"limited-{name}", "key": f"{LIMITED}-{name}", "rate_limit": ONE} for name in SDKS),
         ],
     )
+    for provider in config["providers"].values():
+        provider["retry"] = {"max_attempts": 1}
     config["providers"]["openai"]["models"] = ["gpt-4o", "gpt-5.1", "text-embedding-3-small"]
     config["providers"]["gemini"]["models"] = ["gemini-2.5-pro", "gemini-embedding-001"]
     ready = threading.Event()
@@ -50,7 +59,7 @@ def gateway(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     async def run() -> None:
         stop = asyncio.Event()
         async with serving(folder, config) as served:
-            state.update(url=served.url, stop=stop, loop=asyncio.get_running_loop())
+            state.update(served=served, stop=stop, loop=asyncio.get_running_loop())
             ready.set()
             await stop.wait()
 
@@ -66,7 +75,7 @@ def gateway(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     thread = threading.Thread(target=serve, name="gateway", daemon=True)
     thread.start()
     ready.wait(30)
-    assert "url" in state, state.get("error")
-    yield str(state["url"])
+    assert "served" in state, state.get("error")
+    yield state["served"]  # type: ignore[misc]
     state["loop"].call_soon_threadsafe(state["stop"].set)  # type: ignore[attr-defined]
     thread.join(10)
