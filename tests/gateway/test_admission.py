@@ -268,6 +268,7 @@ def test_nothing_counts_as_under_way_after_all_has_ended(tmp_path: Path) -> None
             async with asyncio.timeout(5):
                 while gate.in_flight or gate.streams:
                     await asyncio.sleep(0)
+            assert (gate.in_flight, gate.streams) == (0, 0)
 
     asyncio.run(run())
 

@@ -20,6 +20,10 @@ from storage.opened import opened
 EVERY = sorted(name for name in declared("ledger", "storage"))
 RECOVERY = {"ledger.before_recovery", "ledger.before_lost", "ledger.before_forgetting"}
 SERVING = [name for name in EVERY if name not in RECOVERY]
+ON_POSTGRESQL = {"ledger.before_send", "ledger.after_send", "ledger.before_send_commit", "storage.after_commit"}
+"""Places that only events on their way to PostgreSQL pass: SQLite is written through its plain driver."""
+HIT = {"storage.after_commit": 6}
+"""Which passing of a place fails, if not the second: a start commits several times before the first request."""
 ANSWER = Script(Text("one two three"), usage=Tokens(input=30, output=3))
 OPEN = Script(Text(" ".join(["word"] * 4000)), usage=Tokens(input=30, output=4000), pace=0.01)
 BEFORE_THE_CALL = {"ledger.write", "ledger.after_dispatch"}
@@ -49,13 +53,16 @@ async def sums_are_right(url: str) -> None:
 
 
 def books_of(gateway: ChildGateway) -> str:
-    return f"sqlite:///{gateway.folder / FILE}"
+    return gateway.environ.get("EP_DATABASE_URL", f"sqlite:///{gateway.folder / FILE}")
 
 
 ERRORS = {
     "ledger.write": ["ENOSPC"],
     "ledger.before_insert": ["lost_reply"],
     "ledger.before_commit": ["lost_reply", "ENOSPC"],
+    "ledger.after_commit": ["lost_reply"],
+    "ledger.before_send": ["lost_reply"],
+    "ledger.before_send_commit": ["lost_reply", "ENOSPC"],
     "storage.after_commit": ["lost_reply"],
 }
 """Failures of the system that are expected at a place."""
@@ -63,10 +70,15 @@ CASES = [(point, mode) for point in SERVING for mode in ("exit", "exception", *E
 
 
 @pytest.mark.parametrize(("point", "mode"), CASES)
-def test_a_failure_while_serving_leaves_right_books(point: str, mode: str, tmp_path: Path) -> None:
+def test_a_failure_while_serving_leaves_right_books(
+    point: str, mode: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environ = {"FAILPOINT": f"{point}:{mode}@{HIT.get(point, 2)}", "FAILPOINT_HITS": str(tmp_path / "hits")}
+    if point in ON_POSTGRESQL:
+        environ["EP_DATABASE_URL"] = request.getfixturevalue("postgres_server").new_database()
+
     async def run() -> None:
         log = tmp_path / "hits"
-        environ = {"FAILPOINT": f"{point}:{mode}@2", "FAILPOINT_HITS": str(log)}
         async with FakeUpstream() as upstream, aiohttp.ClientSession() as http:
             upstream.script(ANSWER)
             gateway = ChildGateway(three_vendors(upstream), environ=environ)

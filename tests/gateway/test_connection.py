@@ -327,6 +327,9 @@ def test_a_client_that_never_reads_is_cut_and_its_upstream_closed(stream: bool, 
                 async with asyncio.timeout(5):
                     while upstream.meter[0].end is None:
                         await asyncio.sleep(0.02)
+                assert upstream.meter[0].end == "client"
+            assert gateway.gateway.state.admission.in_flight == 0
+            assert total(await metrics(gateway), "ep_slow_clients_total", what="read") == 1
 
     asyncio.run(run())
 

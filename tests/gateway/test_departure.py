@@ -47,4 +47,5 @@ async def test_under_another_server_its_message_is_awaited() -> None:
     on_departure({}, messages.get, left.set)
     await messages.put({"type": "http.request"})
     await messages.put({"type": "http.disconnect"})
-    await asyncio.wait_for(left.wait(), 5)
+    assert not left.is_set()
+    assert await asyncio.wait_for(left.wait(), 5)

@@ -274,10 +274,12 @@ def test_workers_end_when_their_master_is_killed(tmp_path: Path) -> None:
                 while len(events(gateway, "started")) < 2:
                     await asyncio.sleep(0.05)
             workers = children(gateway)
+            assert len(workers) == 2
             gateway.kill()
             async with asyncio.timeout(20):
                 while any(map(is_alive, workers)):
                     await asyncio.sleep(0.05)
+            assert len(events(gateway, "stopped")) == 2
 
     asyncio.run(run())
 

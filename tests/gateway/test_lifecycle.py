@@ -210,6 +210,7 @@ def test_a_change_between_reading_and_watching_is_served(tmp_path: Path) -> None
             write_config(tmp_path, persona(upstream, ANTHROPIC))
             await gateway.state.start()
             await until(lambda: gateway.state.snapshot.version != before)
+            assert gateway.state.snapshot.config.personas["dev"].chain == (ANTHROPIC,)
             await gateway.state.stop()
 
     asyncio.run(run())

@@ -60,7 +60,7 @@ class EventStore:
         unique, rows, sums, projections = await asyncio.to_thread(_prepared, events, self._projections)
         async with self.storage.write() as connection:
             if ARMED:
-                await reach("ledger.before_insert")
+                await reach("ledger.before_send")
             stored = await insert_remotely(connection, rows)
             if not stored:
                 return 0
@@ -69,12 +69,12 @@ class EventStore:
                 new = [event for event in unique if event.id in stored]
                 sums = await asyncio.to_thread(rollups.rows_of, new)
             if ARMED:
-                await reach("ledger.after_insert")
+                await reach("ledger.after_send")
             await rollups.add_remotely(connection, sums)
             for projection in projections:
                 await connection.run_sync(projection.project, new)
             if ARMED:
-                await reach("ledger.before_commit")
+                await reach("ledger.before_send_commit")
         return len(new)
 
     async def find(self, event_id: str) -> "RowMapping":
@@ -162,5 +162,5 @@ def _store(events: Sequence[CostEvent], projections: Sequence[Projection], sessi
         if ARMED:
             hit("ledger.before_commit")
     if ARMED:
-        hit("storage.after_commit")
+        hit("ledger.after_commit")
     return len(new)
