@@ -11,7 +11,14 @@ import pytest
 
 from execution_platform.exceptions import ConfigError, InvalidToolArguments, ToolError, ToolNotFound, ToolTimeout
 from execution_platform.spi import ToolBridge, ToolDefinition, ToolParameter
-from execution_platform.tool_bridge import FunctionTool, ToolProtocol, ToolRegistry, ToolResult, process_registry
+from execution_platform.tool_bridge import (
+    FunctionTool,
+    ToolContext,
+    ToolProtocol,
+    ToolRegistry,
+    ToolResult,
+    process_registry,
+)
 from loops import in_loop
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -253,3 +260,33 @@ def test_an_entry_point_that_is_no_tool_is_named(tmp_path: Path) -> None:
     code = "from execution_platform.tool_bridge import ToolRegistry; ToolRegistry().tools()"
     done = installed(tmp_path, "x = acme_tools:NOTHING", code)
     assert "entry point execution_platform.tools: x (acme_tools:NOTHING) is no tool" in done.stderr
+
+
+class InWorkspace:
+    """A tool that tells where it works."""
+
+    name = "where"
+    description = "Tells the workspace."
+    parameters: Mapping[str, object] = {"type": "object", "properties": {}}
+    side_effect = "read"
+    repeatable = True
+
+    def validate_args(self, args: Mapping[str, object]) -> None:
+        assert args == {}
+
+    async def execute(self, args: Mapping[str, object]) -> ToolResult:
+        raise ToolError("where works in a workspace")
+
+    async def execute_in(self, context: ToolContext, args: Mapping[str, object]) -> ToolResult:
+        return ToolResult({"workspace": str(context.workspace), "level": context.level})
+
+
+@in_loop
+async def test_a_tool_that_works_in_a_workspace_is_told_which(tmp_path: Path) -> None:
+    registry = ToolRegistry(installed=False)
+    registry.register(InWorkspace())
+    context = ToolContext(tmp_path, call_id="c1", level="read_only")
+    result = await registry.invoke("where", {}, context=context)
+    assert result.output == {"workspace": str(tmp_path), "level": "read_only"}
+    with pytest.raises(ToolError, match="works in a workspace"):
+        await registry.invoke("where", {})

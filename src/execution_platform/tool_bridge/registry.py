@@ -14,6 +14,7 @@ from typing import Any, cast
 from execution_platform.config.problems import suggest
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError, ToolNotFound, ToolTimeout
 from execution_platform.spi.tools import ToolDefinition
+from execution_platform.tool_bridge.context import ContextualTool, ToolContext
 from execution_platform.tool_bridge.function import FunctionTool
 from execution_platform.tool_bridge.protocol import ToolProtocol, ToolResult
 
@@ -51,8 +52,10 @@ class ToolRegistry:
             raise ToolNotFound(f"no tool has the name {name!r}. {known}", param="name")
         return found
 
-    async def invoke(self, name: str, arguments: Mapping[str, object] | None = None) -> ToolResult:
-        """Check the arguments and run the tool.
+    async def invoke(
+        self, name: str, arguments: Mapping[str, object] | None = None, *, context: ToolContext | None = None
+    ) -> ToolResult:
+        """Check the arguments and run the tool; one that works in a workspace needs the context of the call.
 
         Raises `ToolNotFound`, `InvalidToolArguments`, `ToolTimeout`, or the `ToolError` the tool raised. Any other exception of a
         tool becomes a `ToolError` that names its type only: what it says may hold what a model should not read.
@@ -63,6 +66,8 @@ class ToolRegistry:
         limit = asyncio.timeout(self._seconds)
         try:
             async with limit:
+                if context is not None and isinstance(tool, ContextualTool):
+                    return await tool.execute_in(context, args)
                 return await tool.execute(args)
         except ExecutionPlatformError:
             raise
