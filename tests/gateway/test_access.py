@@ -165,7 +165,9 @@ def test_no_spelling_of_a_path_or_host_gets_past_the_key(tmp_path: Path) -> None
             asked = [one + BEHIND for method, path in found for one in spellings(method, path)]
             for start in range(0, len(asked), 50):
                 part = asked[start : start + 50]
-                for request, answer in zip(part, await asyncio.gather(*(raw(gateway, one) for one in part)), strict=True):
+                for request, answer in zip(
+                    part, await asyncio.gather(*(raw(gateway, one) for one in part)), strict=True
+                ):
                     assert not answer.startswith(b"HTTP/1.1 2"), (request, answer[:200])
             assert len(upstream.meter) == 0
 
