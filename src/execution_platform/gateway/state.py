@@ -240,6 +240,8 @@ class State:
         """Why no request can be served; None when some can."""
         if self.drain.begun:
             return "the process is being stopped"
+        if self.authenticator.is_open and self.access.directory.is_blind:
+            return "gateway keys cannot be checked: the database does not answer, and the configuration has none"
         return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
 
     def default_model(self) -> str:

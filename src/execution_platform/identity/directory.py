@@ -14,7 +14,6 @@ neither right nor wrong, so it is 503 and never 401 (E14).
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from execution_platform.config.secret import Secret
@@ -71,6 +70,14 @@ class KeyDirectory:
         self._guess: bool | None = None
         self._asked_at = clock()
         self._task: asyncio.Task[None] | None = None
+        self._is_away = False
+        """The database did not answer when it was asked last."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nobody can say of any issued key if it is right, now and until the database is back."""
+        stale = self._revision is None or self._clock() - self._asked_at > STALE_SECONDS
+        return self._is_away and stale and self.issued is not False
 
     @property
     def issued(self) -> bool | None:
@@ -199,7 +206,10 @@ class KeyDirectory:
 
     async def _follow(self) -> None:
         while True:
-            # What is known stays believed until it is stale; the storage reports its own state.
-            with suppress(DatabaseUnavailable):
+            # What is known stays believed until it is stale.
+            try:
                 await self.refresh()
+                self._is_away = False
+            except DatabaseUnavailable:
+                self._is_away = True
             await asyncio.sleep(POLL_SECONDS)
