@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from execution_platform.dialects import schema
-from execution_platform.dialects.openai_chat.wire import LEGACY, NAME, Target
+from execution_platform.dialects.openai_chat.wire import LEGACY, NAME
 from execution_platform.dialects.take import Object, Taker, as_object, merged, put
+from execution_platform.dialects.target import Target
 from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi.parts import CacheMark
 from execution_platform.spi.request import ChatRequest
