@@ -139,6 +139,10 @@ class Relay(Protocol):
         """The complete frames of what has come so far, except frames the caller must not see."""
         ...
 
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what `feed` has given last, which is `shown` and not empty."""
+        ...
+
     def close(self) -> bytes:
         """What is left when the upstream ended; `metered.finished` tells whether that was proper."""
         ...

@@ -21,6 +21,11 @@ class Frame(NamedTuple):
     data: bytes
 
 
+def count_pieces(shown: bytes) -> int:
+    """How many pieces of an answer are in some whole frames, or in what is no stream of events."""
+    return shown.count(b"data: ") or 1
+
+
 class FrameSplitter:
     """Splits a byte stream after blank lines, whatever the line ends are, and keeps the tail.
 

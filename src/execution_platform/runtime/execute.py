@@ -149,7 +149,7 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
         async for data in opened.chunks:
             out = relay.feed(data)
             if out:
-                metered.deltas += out.count(b"data: ") or 1
+                metered.deltas += relay.pieces(out)
                 metered.sample = out
                 if metered.finished:
                     enter_end(call)

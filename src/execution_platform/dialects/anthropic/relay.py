@@ -12,7 +12,7 @@ from execution_platform.dialects.anthropic.response import decode_finish, read_m
 from execution_platform.dialects.anthropic.stream_decode import Sniffer, read_error_body
 from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
-from execution_platform.dialects.sse import FrameSplitter, SseDecoder
+from execution_platform.dialects.sse import FrameSplitter, SseDecoder, count_pieces
 from execution_platform.dialects.take import Object, Taker, body_object
 from execution_platform.exceptions import ErrorKind, ProtocolError
 
@@ -95,6 +95,10 @@ class StreamRelay:
         if whole and (not self.metered.committed or b"message_" in whole or b"error" in whole):
             self._look(whole)
         return whole
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error can follow."""

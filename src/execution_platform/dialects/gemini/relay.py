@@ -20,6 +20,7 @@ from execution_platform.dialects.gemini.wire import (
     resource,
     whole,
 )
+from execution_platform.dialects.sse import count_pieces
 from execution_platform.dialects.take import Object, Taker, body_object
 from execution_platform.exceptions import ProtocolError
 from execution_platform.spi.response import Finish
@@ -191,6 +192,10 @@ class StreamRelay:
             self._seen.chunk(answer_object(text))
         except ProtocolError as error:
             self.metered.error = error
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """A last frame that nothing closed but that is whole; half a frame is dropped."""

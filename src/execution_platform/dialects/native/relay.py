@@ -8,7 +8,7 @@ from execution_platform.dialects.native.errors import Circumstances, Told, provi
 from execution_platform.dialects.native.response import decode_response
 from execution_platform.dialects.native.stream_decode import decode_finish
 from execution_platform.dialects.native.usage import decode_usage
-from execution_platform.dialects.sse import FrameSplitter, SseDecoder
+from execution_platform.dialects.sse import FrameSplitter, SseDecoder, count_pieces
 from execution_platform.dialects.take import Object
 from execution_platform.spi.parts import Origin
 
@@ -39,6 +39,10 @@ class StreamRelay:
             for frame in SseDecoder().feed(whole):
                 self._meter(frame.event, frame.data)
         return whole
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """Nothing: a frame that never ended is dropped, as the specification of SSE says."""
