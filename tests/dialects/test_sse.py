@@ -106,6 +106,7 @@ def test_a_carriage_return_at_the_very_end_may_be_half_of_a_line_end():
 
 @pytest.mark.parametrize("size", [7, 1000])
 def test_a_frame_without_an_end_is_refused(size):
+    """P6: a line of a stream has a greatest length."""
     decoder = SseDecoder(max_frame=100)
     with pytest.raises(ProtocolError) as raised:
         for _ in range(0, 2000, size):
