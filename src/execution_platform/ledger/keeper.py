@@ -113,6 +113,11 @@ class Keeper:
         if len(self._charged) < _CHARGES:
             self._charged[dispatch.id] = tuple(one.charge for one in hold.slices)
 
+    def leases_of(self, dispatch_id: str) -> Sequence[str]:
+        """The leases under which a try is held that has not ended."""
+        hold = self._holds.get(dispatch_id)
+        return () if hold is None else [one.lease for one in hold.slices]
+
     @property
     def charges(self) -> bool:
         """`Charges`: whether any settled dispatch is not stored yet."""
