@@ -257,10 +257,20 @@ class UnsupportedFeature(ExecutionPlatformError):
 
 
 class BudgetExceeded(ExecutionPlatformError):
-    """Money or tokens of a budget are used up."""
+    """Money or tokens of a budget are used up. Where tokens are, the kind is `rate_limit`, as for every token limit."""
 
     kind = ErrorKind.BUDGET
     code = "cost_budget_exceeded"
+
+    @property
+    def failover(self) -> bool:
+        """The caller's budget binds every target."""
+        return False
+
+    @property
+    def retryable(self) -> bool:
+        """Asking again changes nothing before the period ends."""
+        return False
 
 
 class PriceUnknown(ExecutionPlatformError):

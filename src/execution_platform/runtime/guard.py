@@ -39,7 +39,7 @@ async def guarded(
                 more = max(_STEP, held // 2)
                 refused = await keeper.extend(hold, Amount(-(-reservation.card.output * more // MILLION), more))
                 if refused is not None:
-                    call.outcome.error = breach = Breach(refused)
+                    call.outcome.error = breach = Breach(refused, seconds_left=keeper.seconds_left(refused.window))
                     yield call.dialect.error_frame(breach, call.id)
                     return
                 held += more
