@@ -17,7 +17,8 @@ The tree::
     ├── ToolError                               told to the model as a tool result
     │   ├── ToolNotFound
     │   ├── InvalidToolArguments
-    │   └── ToolTimeout
+    │   ├── ToolTimeout
+    │   └── SandboxUnavailable                  commands of models cannot run on this machine
     └── ProviderError                           a provider failed
         ├── RateLimitError
         ├── CircuitBreakerOpenError
@@ -318,6 +319,12 @@ class ToolTimeout(ToolError):
 
     kind = ErrorKind.TIMEOUT
     code = "timeout"
+
+
+class SandboxUnavailable(ToolError):
+    """No command can run on this machine; the message says why and what helps."""
+
+    code = "sandbox_unavailable"
 
 
 class ProviderError(ExecutionPlatformError):
