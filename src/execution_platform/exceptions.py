@@ -17,7 +17,9 @@ The tree::
     ├── ToolError                               told to the model as a tool result
     │   ├── ToolNotFound
     │   ├── InvalidToolArguments
-    │   └── ToolTimeout
+    │   ├── ToolTimeout
+    │   ├── ToolDenied                          the tool may not do this, here or at this level
+    │   └── TargetNotFound                      what the tool was to work on is not there
     └── ProviderError                           a provider failed
         ├── RateLimitError
         ├── CircuitBreakerOpenError
@@ -308,6 +310,25 @@ class ToolTimeout(ToolError):
 
     kind = ErrorKind.TIMEOUT
     code = "timeout"
+
+
+class ToolDenied(ToolError):
+    """The call is well formed and not allowed; the message says by what, and what is."""
+
+    kind = ErrorKind.PERMISSION
+    code = "permission_denied"
+
+    @property
+    def status(self) -> int:
+        """The caller's own call, so 403."""
+        return 403
+
+
+class TargetNotFound(ToolError):
+    """The file, page or table a tool was to work on does not exist."""
+
+    kind = ErrorKind.NOT_FOUND
+    code = "not_found"
 
 
 class ProviderError(ExecutionPlatformError):
