@@ -33,9 +33,10 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peeked: Peek, model: str) -> bytes:
-    """The caller's bytes with the target's model."""
-    return body if peeked.model == model else _json.patch(body, {"model": model})
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model; usage is always reported."""
+    del usage
+    return body if peek.model == model else _json.patch(body, {"model": model})
 
 
 def meter(body: bytes) -> Metered:
@@ -75,12 +76,13 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-class AnswerRelay:
+class StreamRelay:
     """One streamed answer on its way from provider to caller."""
 
     __slots__ = ("_frames", "_sniffer", "_splitter", "_usage", "metered")
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self.metered = Metered()
         self._sniffer = Sniffer()
         self._splitter = FrameSplitter()

@@ -57,8 +57,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
     """The caller's bytes: the path names the model, and usage is always reported. A model in the body is replaced."""
+    del usage
     return body if peek.model is None else _json.patch(body, {"model": resource(model)})
 
 
@@ -118,12 +119,13 @@ class _Seen:
         self.metered.finish = self._ended
 
 
-class AnswerRelay:
+class StreamRelay:
     """`dialects.base.Relay` for this dialect, in either form of the stream."""
 
     __slots__ = ("_array", "_events", "_head", "_is_array", "_report_at", "_seen", "_waiting", "metered")
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self._seen = _Seen()
         self.metered: Metered = self._seen.metered
         self._events = Events()

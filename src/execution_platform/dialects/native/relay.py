@@ -3,7 +3,7 @@
 from typing import cast
 
 from execution_platform import _json
-from execution_platform.dialects.base import Metered, Upstream
+from execution_platform.dialects.base import Metered, Peek, Upstream
 from execution_platform.dialects.native.errors import Circumstances, Told, provider_error
 from execution_platform.dialects.native.response import decode_response
 from execution_platform.dialects.native.stream_decode import decode_finish
@@ -16,10 +16,17 @@ _CONTENT = (b"event: token", b"event: thinking", b"event: tool_call")
 _BOOKS = (b"event: usage", b"event: done", b"event: error")
 
 
-class Relay:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model."""
+    del peek, usage
+    return _json.patch(body, {"model": model})
+
+
+class StreamRelay:
     """One stream's worth."""
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self.metered = Metered()
         self._splitter = FrameSplitter()
 
