@@ -32,7 +32,9 @@ class Tool:
     parameters: Mapping[str, object]
     repeatable: bool = False
     description: str = "A tool of a test."
-    calls: list[tuple[ToolContext, dict[str, object]]] = field(default_factory=list[tuple[ToolContext, dict[str, object]]])
+    calls: list[tuple[ToolContext, dict[str, object]]] = field(
+        default_factory=list[tuple[ToolContext, dict[str, object]]]
+    )
     least: str = "read_only"
 
     def validate_args(self, args: Mapping[str, object]) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from agent_tools import ReadFile, WriteFile
 from execution_platform import _json
 from execution_platform.testing import Call, FakeUpstream, Script, Text
-from agent_tools import ReadFile, WriteFile
 from looping import in_loop
 from serving import MODELS, Served, chat_body, serving, three_vendors
 
@@ -79,9 +80,7 @@ async def test_a_vendors_caller_sees_the_answer_and_not_the_platforms_calls(
 ) -> None:
     async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, personas=TEAM)) as served:
         _, write = equip(served)
-        upstream.script(
-            Script(Call("write_file", {"path": "a.txt", "content": "hello"})), Script("All is written.")
-        )
+        upstream.script(Script(Call("write_file", {"path": "a.txt", "content": "hello"})), Script("All is written."))
         where, body = chat_body(path, "Write hello", "persona/dev", stream=stream)
         got = await served.post(where, body)
         assert got.status == 200, got.body

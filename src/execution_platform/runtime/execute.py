@@ -27,8 +27,8 @@ from execution_platform.runtime.exchange import departing, exchange_for, run_for
 from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
-from execution_platform.runtime.tiers import tier_for, tiered
 from execution_platform.runtime.throttle import throttle_target
+from execution_platform.runtime.tiers import tier_for, tiered
 from execution_platform.spi.events import Event, Failed
 from execution_platform.spi.response import ChatResponse
 from execution_platform.transport.http import Reply

@@ -30,7 +30,15 @@ from execution_platform.tool_bridge.protocol import ToolResult
 from execution_platform.tool_bridge.visible import visible
 
 CODES = frozenset(
-    {"timeout", "permission_denied", "invalid_args", "not_found", "sandbox_unavailable", "tool_error", "outcome_unknown"}
+    {
+        "timeout",
+        "permission_denied",
+        "invalid_args",
+        "not_found",
+        "sandbox_unavailable",
+        "tool_error",
+        "outcome_unknown",
+    }
 )
 RESULT_CHARACTERS = 64 * 1024
 _SCHEMA_CHARACTERS = 4000

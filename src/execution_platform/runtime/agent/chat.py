@@ -60,7 +60,9 @@ def with_tools(call: Call, shop: Workshop) -> WithTools | None:
     if not permits:
         return None
     if (request.n or 1) > 1:
-        raise InvalidRequest("n: several answers at once and tools that the platform runs do not go together", param="n")
+        raise InvalidRequest(
+            "n: several answers at once and tools that the platform runs do not go together", param="n"
+        )
     return WithTools(replace(request, tools=declared(request.tools or (), permits)), permits)
 
 
@@ -178,7 +180,9 @@ async def _work(call: Call, tools: WithTools, shop: Workshop, splice: Splice, ta
         tenant=principal.tenant,
         limits=shop.limits(),
     )
-    request = replace(tools.request, model=call.path_model or tools.request.model, persona=call.persona or call.peek.persona)
+    request = replace(
+        tools.request, model=call.path_model or tools.request.model, persona=call.persona or call.peek.persona
+    )
     return await Agent(setting, tools.permits, _Heard(splice)).run_within(request)
 
 

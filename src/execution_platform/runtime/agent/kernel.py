@@ -151,7 +151,9 @@ class KernelModel:
         notes: list[Told] = [Note("turn_started", told)]
         before, self._provider = self._provider, str(target)
         if before not in {None, self._provider}:
-            reason = "order" if self.model is not None else outcome.fallback.reason if outcome.fallback else "configuration"
+            reason = (
+                "order" if self.model is not None else outcome.fallback.reason if outcome.fallback else "configuration"
+            )
             moved = {"from": before, "to": self._provider, "reason": reason, "losses": told.get("losses", [])}
             notes.append(Note("provider_changed", moved))
         return notes

@@ -53,9 +53,7 @@ def is_bare(tool: ToolDefinition) -> bool:
     return tool.kind == "function" and not tool.description and not (schema and schema.get("properties"))
 
 
-def declared(
-    tools: Sequence[ToolDefinition], permits: Mapping[str, Permit]
-) -> tuple[ToolDefinition, ...]:
+def declared(tools: Sequence[ToolDefinition], permits: Mapping[str, Permit]) -> tuple[ToolDefinition, ...]:
     """What the model is told: the platform's tools as the registry has them, and those that only the caller declares."""
     ours = {tool.name: tool for tool in definitions(permits)}
     told = tuple(ours.pop(tool.name, tool) for tool in tools)

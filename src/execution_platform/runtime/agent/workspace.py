@@ -11,8 +11,9 @@ _TENANT = "{tenant}"
 
 
 class Workspaces:
-    """The directories of all runs. `root` is the gateway's own folder, `allowed` are further roots; `{tenant}` in one stands
-    for the caller's.
+    """The directories of all runs.
+
+    `root` is the gateway's own folder, `allowed` are further roots; `{tenant}` in one stands for the caller's.
     """
 
     def __init__(self, root: Path, allowed: Sequence[str] = ()) -> None:
