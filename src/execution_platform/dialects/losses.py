@@ -30,8 +30,10 @@ def foreign_extra(extra: Mapping[str, object], source: str | None, dialect: str,
 
 
 def server_tool(tool: ToolDefinition, path: str) -> Loss:
-    """A tool that another provider runs itself. Without a search the model still answers from what it knows, and callers
-    such as coding agents declare one with every request; without any other tool it could not do what was asked.
+    """A tool that another provider runs itself.
+
+    Without a search the model still answers from what it knows, and callers such as coding agents declare one with every
+    request; without any other tool it could not do what was asked.
     """
     kind = str((tool.raw or {}).get("type") or tool.name)
     severity: Severity = "knob" if kind.startswith(("web_search", "google_search")) else "content"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from execution_platform._failpoint import ARMED, reach
+from execution_platform.dialects import dialect as dialect_named
 from execution_platform.dialects.base import Dialect, Upstream
 from execution_platform.exceptions import (
     ErrorKind,
@@ -154,10 +155,15 @@ class WireProvider:
         self.kind = spec.kind
         self.spec = spec
         self.dialect: Dialect = dialect
+        self._spoken = (dialect, *map(dialect_named, spec.also))
         self.timeouts = timeouts
         self._endpoint = endpoint
         self._transport = transport
         self._headers = {"content-type": "application/json", **spec.headers, **headers}
+
+    def speaks(self, dialect: Dialect) -> bool:
+        """Whether a body in this dialect can go to the provider as it is."""
+        return dialect in self._spoken
 
     async def send(
         self,

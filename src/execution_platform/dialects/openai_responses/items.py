@@ -94,7 +94,12 @@ def message_parts(taker: Taker, content: str | tuple[Part, ...], number: str) ->
 
 
 def _decode_output(taker: Taker, kind: str) -> Message:
-    call_id, name, namespace, item_id = taker.need("call_id"), taker.str("name"), taker.str("namespace"), taker.str("id")
+    call_id, name, namespace, item_id = (
+        taker.need("call_id"),
+        taker.str("name"),
+        taker.str("namespace"),
+        taker.str("id"),
+    )
     value = taker.any("output")
     taker.any("status")
     if value is None:

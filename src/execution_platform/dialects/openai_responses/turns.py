@@ -144,7 +144,9 @@ class _Turns:
             case ToolCallPart() if part.kind in ("function", "custom"):
                 self.out.append(self._call(part, path))
             case CompactionPart() if part.signature is not None and target.is_home(part.signature):
-                self.out.append(_with_id({"type": "compaction", "encrypted_content": part.signature.value}, part, target))
+                self.out.append(
+                    _with_id({"type": "compaction", "encrypted_content": part.signature.value}, part, target)
+                )
             case CompactionPart():
                 target.lose(path, "a provider's own summary of earlier turns", "opaque")
                 if part.text:
@@ -203,8 +205,17 @@ _CONTENT = ("input_text", "output_text", "input_image", "input_file", "input_aud
 
 def _without_item(part: TextPart) -> TextPart:
     extra = known_extra(part)
-    return part if len(extra) == len(part.extra) else TextPart(
-        part.text, citations=part.citations, logprobs=part.logprobs, refusal=part.refusal, cache=part.cache, extra=extra
+    return (
+        part
+        if len(extra) == len(part.extra)
+        else TextPart(
+            part.text,
+            citations=part.citations,
+            logprobs=part.logprobs,
+            refusal=part.refusal,
+            cache=part.cache,
+            extra=extra,
+        )
     )
 
 
