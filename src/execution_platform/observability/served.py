@@ -10,7 +10,6 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
 
 from execution_platform.observability import semconv
 
@@ -46,7 +45,7 @@ class Distribution:
 
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """What was counted so far."""
-        names = (*map(floatToGoString, self._bounds), "+Inf")
+        names = (*map(repr, self._bounds), "+Inf")
         counts = map(float, accumulate(self._counts))
         family.add_metric(labels, list(zip(names, counts, strict=True)), self._total)
 
