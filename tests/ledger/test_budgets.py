@@ -112,4 +112,5 @@ def test_budgets_of_personas_alone_leave_other_requests_unbound() -> None:
     run = Budget(scope="run", persona="b", period="total", tokens=1)
     rules = Rules([own, run])
     assert [rules.may_bind(persona) for persona in ("a", "b", "c", "")] == [True, True, False, False]
+    assert Rules([Budget(scope="persona", period="daily", nanos=1)]).may_bind("c")
     assert Rules([own, Budget(scope="key", subject="ci", period="daily", nanos=1)]).may_bind("c")
