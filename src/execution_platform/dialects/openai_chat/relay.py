@@ -1,7 +1,9 @@
 """Passthrough: peek into a body, patch it, relay and meter its answer. The caller's and the provider's bytes stay as they are.
 
 Theory of operation of the relay. Whole frames go on, the tail of a read waits for its end. Until the first real content every frame is
-read; after it reads that consist of the stream's own text frames go by (see `shape`), and of others only those frames are read with a usage or finish reason other than null, an error, a named event, or the first call.
+read; after it reads that consist of the stream's own text frames go by (see `shape`), and of others only those frames are read with a
+usage or finish reason other than null, an error, a named event, or the first call, and those that do not look like an object: from the
+first one on that is none nothing is passed on.
 The usage frame that the patch has asked for is kept from callers who had not: it is the one with usage and no choices.
 """
 
@@ -17,9 +19,9 @@ from execution_platform.dialects.openai_chat.reasoning import DETAILS, FIELDS
 from execution_platform.dialects.openai_chat.response import parse_answer
 from execution_platform.dialects.openai_chat.shape import Shape, count_frames, shape_of
 from execution_platform.dialects.openai_chat.usage import Tally, usage_of
-from execution_platform.dialects.sse import FrameSplitter, count_pieces, read_frame, split_frames
+from execution_platform.dialects.sse import FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, body_object, wrong
-from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
+from execution_platform.exceptions import ProtocolError, ProviderError
 from execution_platform.spi.response import Finish
 
 _CONTENT = ("content", "refusal", "tool_calls", "function_call", "audio", "images", *FIELDS, DETAILS)
@@ -91,6 +93,16 @@ def _last_frames(whole: bytes, start: int) -> int:
 _DONE = b"data: [DONE]\n\n"
 _SHAPES = 4
 """Of how many reads the shape of text frames is looked for."""
+_SEAMS = Seams()
+
+
+def _object(data: bytes) -> Object | None:
+    """The object that `data` is, if it is one."""
+    try:
+        chunk = _json.loads(data)
+    except _json.JsonError:
+        return None
+    return cast("Object", chunk) if isinstance(chunk, dict) else None
 
 
 def _says_no_usage(data: bytes) -> bool:
@@ -165,7 +177,9 @@ class Reader:
         return quiet
 
     def _is_quiet(self, data: bytes) -> bool:
-        frames = data.count(b"\n\n")
+        frames = _SEAMS.frames(data)
+        if not frames:
+            return False
         if data.count(self._mark) != frames:
             quiet = _says_no_end(data) and _says_no_usage(data)
         elif self._marks_usage:
@@ -249,7 +263,13 @@ class StreamRelay:
     def _read_all(self, whole: bytes) -> bytes:
         """Read every frame."""
         self._reader.frames = 0
-        return b"".join([frame for frame in split_frames(whole) if self._shows(frame)])
+        shown: list[bytes] = []
+        for frame in split_frames(whole):
+            if self._shows(frame):
+                shown.append(frame)
+            elif self.metered.broken is not None:
+                break
+        return b"".join(shown)
 
     def _read(self, whole: bytes) -> bytes:
         """Read the frames up to the first content, pass those by that concern nobody, and read the last ones."""
@@ -257,7 +277,10 @@ class StreamRelay:
         reader = self._reader
         while not self.metered.committed and (end := whole.find(b"\n\n", at) + 2) > 1:
             frame = whole[at:end]
-            shown += frame if self._shows(frame) else b""
+            if self._shows(frame):
+                shown += frame
+            elif self.metered.broken is not None:
+                return shown
             at = end
         if at:
             reader.learn(whole[:at])
@@ -287,22 +310,12 @@ class StreamRelay:
             self._ended = True
             self.metered.finished = self._reader.is_complete()
             return self.metered.finished
-        try:
-            chunk = _json.loads(frame.data)
-        except _json.JsonError:
-            return self._shows_broken()
-        if not isinstance(chunk, dict):
-            return True
-        told = cast("Object", chunk)
+        told = _object(frame.data)
+        if told is None:
+            self.metered.break_off("a chunk that is no JSON object")
+            return False
         self._reader.chunk(told, frame.event)
         return not (self._hides and told.get("choices") == [] and usage_of(told) is not None)
-
-    def _shows_broken(self) -> bool:
-        """Whether the caller is to see a frame that is no JSON: before any content another target can still answer."""
-        metered = self.metered
-        if not metered.committed and metered.error is None:
-            metered.error = ProtocolError("a chunk of the provider's stream is not JSON", kind=ErrorKind.PROTOCOL)
-        return metered.committed
 
     def close(self) -> bytes:
         """What is left; an answer that was no stream is metered as a whole."""
@@ -311,19 +324,13 @@ class StreamRelay:
             return bytes(self._body)
         tail = self._splitter.pending
         frame = read_frame(tail) if tail else None
-        if frame is not None and self._is_whole(frame.data):
+        if frame is not None and (frame.data == b"[DONE]" or _object(frame.data) is not None):
             tail = tail if self._shows(tail) else b""
         elif not self._ended:
             tail = b""
         if not self._ended and self.metered.error is None:
             self.metered.finished = self._reader.is_complete()
         return tail
-
-    def _is_whole(self, data: bytes) -> bool:
-        try:
-            return data == b"[DONE]" or isinstance(_json.loads(data), dict)
-        except _json.JsonError:
-            return False
 
     def _meter_body(self, body: bytes) -> None:
         try:
