@@ -6,12 +6,13 @@ Children are prepared once per label set: a request adds to a few numbers and lo
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from execution_platform.observability import semconv
 from execution_platform.observability.edge import ConfigMetrics, EdgeMetrics, SharedMetrics
 from execution_platform.observability.experiments import ExperimentMetrics
 from execution_platform.observability.ledger import LedgerMetrics
+from execution_platform.observability.tally import Count, Counts, Histogram, Times
 from execution_platform.observability.upstreams import ProbeMetrics, UpstreamMetrics
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -31,13 +32,13 @@ class Route(NamedTuple):
 class RouteMetrics:
     """The prepared children of one `Route`."""
 
-    ok: Counter
-    failed: Counter
-    duration: Histogram
-    first_chunk: Histogram
-    overhead: Histogram
-    input_tokens: Counter
-    output_tokens: Counter
+    ok: Count
+    failed: Count
+    duration: Times
+    first_chunk: Times
+    overhead: Times
+    input_tokens: Count
+    output_tokens: Count
 
 
 class Metrics:
@@ -46,17 +47,15 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         labels = ("dialect", semconv.PROVIDER, semconv.MODEL, "persona")
-        self._requests = Counter("ep_requests", "Requests by outcome", (*labels, "outcome"), registry=registry)
-        self._duration = Histogram(
-            semconv.DURATION, "Seconds from request to last byte", labels, buckets=_SECONDS, registry=registry
-        )
-        self._first = Histogram(
-            semconv.FIRST_CHUNK, "Seconds from request to first content", labels, buckets=_SECONDS, registry=registry
-        )
+        self._requests = Counts("ep_requests", "Requests by outcome", (*labels, "outcome"))
+        self._duration = Histogram(semconv.DURATION, "Seconds from request to last byte", labels, buckets=_SECONDS)
+        self._first = Histogram(semconv.FIRST_CHUNK, "Seconds from request to first content", labels, buckets=_SECONDS)
         self._overhead = Histogram(
-            "ep_overhead_seconds", "Seconds spent by the gateway itself", labels, buckets=_OVERHEAD, registry=registry
+            "ep_overhead_seconds", "Seconds spent by the gateway itself", labels, buckets=_OVERHEAD
         )
-        self._tokens = Counter(semconv.TOKENS, "Tokens by type", (*labels, "type"), registry=registry)
+        self._tokens = Counts(semconv.TOKENS, "Tokens by type", (*labels, "type"))
+        for served in (self._requests, self._duration, self._first, self._overhead, self._tokens):
+            registry.register(served)
         self.upstreams = UpstreamMetrics(registry)
         self.losses = Counter("ep_losses", "Things a translation could not carry", ("severity",), registry=registry)
         self.budget_refused = Counter(
