@@ -23,6 +23,7 @@ from execution_platform.gateway.pricing import Pricing
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
+from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.siblings import Siblings
@@ -92,6 +93,7 @@ class State:
             watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
+        self.repeats = Repeats(self.bookkeeping, self._note_repeats)
         self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
         self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
@@ -113,6 +115,7 @@ class State:
         self.pulse.start()
         await self.bookkeeping.start()
         self.budgeting.start()
+        self.repeats.start()
         self.access.start()
         await self.pricing.start()
         self.lag.start()
@@ -144,6 +147,7 @@ class State:
         await self.pricing.stop()
         await self.login.stop()
         await self.budgeting.stop()
+        await self.repeats.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
             await self.shared_board.stop()
@@ -174,6 +178,9 @@ class State:
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
+
+    def _note_repeats(self, name: str, reason: str) -> None:
+        self.log.event(name, "error", reason=reason)
 
     def recognise(self, headers: Headers) -> Principal | None:
         """The caller, as far as memory tells. Raises `PermissionDenied`."""
