@@ -45,7 +45,7 @@ async def execute(call: Call) -> Answer:
     winner = run.winner
     if winner is not None:
         call.outcome.adopt(winner)
-        call.snapshot.latencies.note(winner.target, winner.seconds)
+        call.snapshot.latencies.note(winner.target, winner.seconds, stream=call.peek.stream)
     return answer
 
 
