@@ -55,6 +55,8 @@ class Attempt:
     """Closes the upstream of a committed answer that nobody will read."""
     keeps: bool = False
     """The place in the upstream's bulkhead is kept until `leave`, since the answer is still to be read."""
+    was_left: bool = False
+    """Its caller left before the end, and it was read on for the books alone."""
     is_void: bool = False
     """It was refused here, by a limit or by the books, before anything was sent."""
     _inside: bool = True

@@ -6,15 +6,15 @@ ends the stream with the dialect's error event, never with a clean end.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Downstream, Metered, Relay
 from execution_platform.dialects.sse import comment
-from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError
+from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError, ProviderError
 from execution_platform.providers.base import Exchange, Provider, WireProvider
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.chain import Committed, aclose, commit, first_to_commit
@@ -28,10 +28,12 @@ from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
 from execution_platform.runtime.throttle import throttle_target
+from execution_platform.runtime.unbroken import Unbroken, read_on
 from execution_platform.spi.events import Event, Failed
 from execution_platform.transport.http import Reply
 
 _JSON = "application/json"
+T = TypeVar("T")
 
 
 async def execute(call: Call) -> Answer:
@@ -91,6 +93,8 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     attempt.metered = relay.metered
     opened = await first_content(attempt, provider, exchange, _open(provider, path, body, exchange, relay))
     attempt.keeps, attempt.discard = True, opened.reply.close
+    if not exchange.profile.cancel_stops_billing:
+        opened = opened._replace(chunks=Unbroken(opened.chunks))
     return Answer(call.stream_type, stream=_relay_rest(call, attempt, relay, opened))
 
 
@@ -168,8 +172,23 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
         array = None if call.sse else metered.sample
         yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id, array=array)
     finally:
-        attempt.leave()
-        opened.reply.close()
+        try:
+            if isinstance(opened.chunks, Unbroken):
+                await _read_to_usage(call, attempt, opened.chunks, relay.feed)
+                relay.close()
+        finally:
+            attempt.leave()
+            opened.reply.close()
+
+
+async def _read_to_usage(call: Call, attempt: Attempt, rest: Unbroken[T], note: Callable[[T], object]) -> None:
+    """Read what a caller who has left did not, where closing the connection would not stop its cost."""
+    try:
+        if not attempt.metered.finished and not isinstance(call.outcome.error, ProviderError):
+            attempt.was_left = True
+            await read_on(rest, note)
+    finally:
+        await rest.aclose()
 
 
 def _judge_end(outcome: Outcome, metered: Metered) -> None:
@@ -215,6 +234,8 @@ async def _translated(call: Call, attempt: Attempt, provider: Provider, exchange
         return Answer(_JSON, body=encoded.body)
     stream = provider.stream(replace(request, stream=True), exchange)
     committed = await first_content(attempt, provider, exchange, commit(stream, attempt.metered))
+    if not exchange.profile.cancel_stops_billing:
+        committed.rest = Unbroken(committed.rest)
     attempt.keeps, attempt.discard = True, committed.aclose
     return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
 
@@ -252,10 +273,14 @@ async def _encode_rest(
         failed: list[Event] = [Failed(call.snapshot.redactor.error(error))]
         yield encoder.send(failed)
     finally:
-        attempt.leave()
-        outcome.losses.extend(encoder.losses)
-        await aclose(batches)
-        await committed.aclose()
+        try:
+            if isinstance(committed.rest, Unbroken):
+                await _read_to_usage(call, attempt, committed.rest, watch.events)
+        finally:
+            attempt.leave()
+            outcome.losses.extend(encoder.losses)
+            await aclose(batches)
+            await committed.aclose()
 
 
 def _other_hand(call: Call, downstream: Downstream, watch: Watch) -> bytes:
