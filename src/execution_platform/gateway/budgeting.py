@@ -109,6 +109,8 @@ class Budgeting:
 
     async def read(self) -> None:
         """Take over the stored budgets if they have changed. Raises `DatabaseUnavailable`."""
+        if self._revision < 0 and (now := await self.store.now()) is not None:
+            self.keeper.set_clock(now)
         revision = await self.table.revision()
         if revision != self._revision:
             self._stored = tuple(await self.table.all()) if revision else ()

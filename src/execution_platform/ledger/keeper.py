@@ -146,10 +146,14 @@ class Keeper:
             self._accounts[bound.key] = account
         return account
 
+    def set_clock(self, now: float) -> None:
+        """Take over the time of the clock all replicas share."""
+        offset = now - self._clocks.wall()
+        self._offset = offset if abs(offset) > _SKEW_SECONDS else 0.0
+
     def _heard(self, bound: Bound, window: Window, standing: Standing) -> None:
         if standing.now is not None:
-            offset = standing.now - self._clocks.wall()
-            self._offset = offset if abs(offset) > _SKEW_SECONDS else 0.0
+            self.set_clock(standing.now)
         if self._on_standing is not None:
             self._on_standing(bound, window, standing)
 
