@@ -48,9 +48,12 @@ servers: ## Install the servers that tests run against (Debian, as root)
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else echo "Not installed:$$missing. The tests that need them are skipped; as root: apt-get install$$missing"; fi
 
+# What failed beside other tests runs once more, alone: a test that fails then too fails the run.
+ALONE := { test $$? = 1 && echo "Once more, alone:" && $(RUN)/python -m pytest --last-failed --last-failed-no-failures none; }
+
 test: $(VENV)/.dev $(VENDOR)/.ready servers ## Run every check and every test, as CI does
 	@$(MAKE) --no-print-directory check
-	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered || $(ALONE)
 	@$(MAKE) --no-print-directory test-vendor
 	@$(MAKE) --no-print-directory chaos-short
 

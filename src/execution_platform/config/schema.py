@@ -10,6 +10,7 @@ from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
+from execution_platform.config.tools import RawTools
 from execution_platform.config.units import Seconds
 
 LossPolicyName = Literal["strict", "default", "lenient"]
@@ -377,6 +378,7 @@ class RawConfig(Raw):
     circuit_breaker: RawBreaker = Field(
         default_factory=RawBreaker, description="Breaker limits of providers that set none."
     )
+    tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Other names for models.")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from execution_platform.config.pricing import PriceOverride
 from execution_platform.config.secret import SecretRef
+from execution_platform.config.tools import ToolsConfig
 from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
@@ -331,6 +332,7 @@ class Resolved:
     drain: DrainLimits = field(default_factory=DrainLimits)
     oidc: OidcConfig | None = None
     """Login of people; None without."""
+    tools: ToolsConfig = field(default_factory=ToolsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)

@@ -41,9 +41,7 @@ class Breach(BudgetExceeded):
     `downgrade_to` names the model or logical model that may still fit.
     """
 
-    def __init__(
-        self, refused: Refused, *, downgrade_to: str | None = None, seconds_left: float | None = None
-    ) -> None:
+    def __init__(self, refused: Refused, *, downgrade_to: str | None = None, seconds_left: float | None = None) -> None:
         """`seconds_left` is the time to the end of the window, where it has one."""
         bound, need = refused.bound, refused.need
         account = describe(bound.scope, bound.period)
