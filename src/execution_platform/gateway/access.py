@@ -43,6 +43,8 @@ class Access:
         budgeting: Budgeting,
         log: "LineLog",
         tenants: Callable[[], Collection[str]],
+        *,
+        redis_down: Callable[[], bool] = lambda: False,
     ) -> None:
         self._budgeting = budgeting
         self._log = log
@@ -54,7 +56,9 @@ class Access:
         self.keys = KeyStore(bookkeeping.storage, self.trail, pepper, budgeted=self._set_budgets, tenants=tenants)
         self.tenants = TenantStore(bookkeeping.storage, self.trail, self.keys)
         self.people = People(bookkeeping.storage, self.trail)
-        self.directory = KeyDirectory(self.keys, pepper, taken=self._taken, foreign=self._tell_foreign)
+        self.directory = KeyDirectory(
+            self.keys, pepper, taken=self._taken, foreign=self._tell_foreign, redis_down=redis_down
+        )
 
     def start(self) -> None:
         """Follow the changes of keys. The books must be open."""

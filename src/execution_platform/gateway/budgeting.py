@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from execution_platform.config.outages import Action, Concern, Lost, when
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.config.values import AlertChannel
 from execution_platform.exceptions import ExecutionPlatformError
@@ -44,12 +45,19 @@ class Budgeting:
     """Owns the keeper of a process. Making one opens nothing; `start` does."""
 
     def __init__(
-        self, bookkeeping: Bookkeeping, secret: Callable[[SecretRef], Secret], log: "LineLog", metrics: "Metrics"
+        self,
+        bookkeeping: Bookkeeping,
+        secret: Callable[[SecretRef], Secret],
+        log: "LineLog",
+        metrics: "Metrics",
+        *,
+        redis_down: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store = SqlBudgetStore(bookkeeping.storage, bookkeeping.store)
         self.table = BudgetTable(bookkeeping.storage, bookkeeping.store)
         self.keeper = Keeper(self.store)
         self.reserver = Reserver(self.keeper, self._refused)
+        self._redis_down = redis_down
         self._bookkeeping = bookkeeping
         self._log = log
         self._metrics = metrics
@@ -123,9 +131,10 @@ class Budgeting:
             pause = _READ_SECONDS
             try:
                 await self.read()
-                told = False
+                told = self.keeper.closed = False
             except ExecutionPlatformError as error:
                 pause = _RETRY_SECONDS
+                self.keeper.closed = self._redis_down() and when(Lost.BOTH, Concern.BUDGET).action is Action.DENY
                 if not told:
                     self._log.event("budgets_not_read", "error", reason=error.message)
                 told = True

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from execution_platform.config.outages import Action, Concern, Lost, when
 from execution_platform.config.secret import Secret
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.identity.keys import digest, is_ours, key_id
@@ -28,8 +29,11 @@ from execution_platform.identity.store import KeyStore
 from execution_platform.storage.engine import DatabaseUnavailable
 
 POLL_SECONDS = 1.0
-STALE_SECONDS = 600.0
+_AWAY, _BOTH_AWAY = when(Lost.DATABASE, Concern.AUTH), when(Lost.BOTH, Concern.AUTH)
+STALE_SECONDS = _AWAY.seconds or 0.0
 _ABSENT_SECONDS = 5.0
+_SILENT_SECONDS = 3.0
+"""A database that has not answered for so long is away."""
 _NOTE_SECONDS = 30.0
 """Between two notes of which keys were used: no request writes anything."""
 _SKEW = timedelta(seconds=1)
@@ -46,7 +50,7 @@ class AuthBackendUnavailable(ExecutionPlatformError):
     """Nobody can say now whether the key is right."""
 
     kind = ErrorKind.UNAVAILABLE
-    code = "auth_backend_unavailable"
+    code = _AWAY.code or ""
 
     def __init__(self) -> None:
         super().__init__("gateway keys cannot be checked at the moment; try again shortly", retry_after=_RETRY_SECONDS)
@@ -64,6 +68,7 @@ class KeyDirectory:
         foreign: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = _now,
+        redis_down: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._pepper = pepper
@@ -82,6 +87,9 @@ class KeyDirectory:
         self._used: set[str] = set()
         """Keys that were used since that was last written down."""
         self._noted_at = -math.inf
+        self._redis_down = redis_down
+        self._believed = STALE_SECONDS
+        """Seconds for which known keys are believed since the database was last heard."""
         self._wall = wall
         self._offset = timedelta()
         """Of the clock all replicas share, the database's, to this machine's: by that one keys expire."""
@@ -91,6 +99,12 @@ class KeyDirectory:
     def issued(self) -> bool | None:
         """Whether any key was ever issued; None while nobody has said."""
         return self._guess if self._revision is None else self._revision > 0
+
+    @property
+    def lacks_both(self) -> bool:
+        """Whether neither the database nor the shared Redis answers, so that only keys of the configuration can be checked."""
+        silent = self._clock() - self._asked_at > _SILENT_SECONDS
+        return silent and self._redis_down() and _BOTH_AWAY.action is Action.STATIC
 
     def start(self) -> None:
         """Begin to follow changes."""
@@ -127,7 +141,7 @@ class KeyDirectory:
         """The caller, from memory alone; None when that says nothing or no."""
         identity = key_id(token)
         found = None if identity is None else self._known.get(identity)
-        if found is None or self._clock() - self._asked_at > STALE_SECONDS:
+        if found is None or self._clock() - self._asked_at > self._believed:
             return None
         if not self._matches(found[0], token):
             return None
@@ -141,7 +155,7 @@ class KeyDirectory:
         if identity is None or pepper is None or not is_ours(identity, pepper):
             return None
         found = self._known.get(identity)
-        if found is None or self._clock() - self._asked_at > STALE_SECONDS:
+        if found is None or self._clock() - self._asked_at > self._believed:
             if self._absent.get(identity, 0.0) > self._clock():
                 return None
             record = await self._look_up(identity)
@@ -239,7 +253,9 @@ class KeyDirectory:
         while True:
             # What is known stays believed until it is stale; the storage reports its own state.
             with suppress(DatabaseUnavailable):
+                self._believed = 0.0 if self.lacks_both else STALE_SECONDS
                 await self.refresh()
+                self._believed = STALE_SECONDS
                 if self._clock() - self._noted_at >= _NOTE_SECONDS:
                     self._noted_at = self._clock()
                     await self.set_clock()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from execution_platform.ledger.accounts import Account, Clocks, Refused
+from execution_platform.ledger.accounts import Account, Clocks, Refused, unavailable
 from execution_platform.ledger.budgets import NO_RULES, NOTHING, Amount, Bound, Rules
 from execution_platform.ledger.interfaces import Dispatch, Settlement, StorageUnavailable
 from execution_platform.ledger.leases import BudgetStore, Charge, Hold, Slice, Standing, cost_of
@@ -39,6 +39,8 @@ class Keeper:
         self._store = store
         self._clocks = clocks or Clocks()
         self._on_standing = on_standing
+        self.closed = False
+        """Whether not even what is leased may be used: the outage table's word."""
         self._offset = 0.0
         self._accounts: dict[tuple[str, str], Account] = {}
         self._holds: dict[str, Hold] = {}
@@ -56,6 +58,8 @@ class Keeper:
 
     def take(self, bounds: Sequence[Bound], amount: Amount) -> Hold | None:
         """Hold `amount` in every account out of memory; None when one of them must ask first."""
+        if self.closed and bounds:
+            return None
         now, at = self.now(), self._clocks.monotonic()
         slices: list[Slice] = []
         for bound in bounds:
@@ -75,6 +79,8 @@ class Keeper:
         found = self.take(bounds, amount)
         if found is not None:
             return found
+        if self.closed:
+            raise unavailable()
         slices: list[Slice] = []
         hold = Hold(slices, amount)
         try:
