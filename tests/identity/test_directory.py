@@ -14,8 +14,8 @@ from execution_platform.identity.directory import STALE_SECONDS, AuthBackendUnav
 from execution_platform.identity.keys import Issued, key_for, new_key
 from execution_platform.identity.principal import Principal
 from execution_platform.identity.records import KeyRecord
-from execution_platform.identity.store import Draft, KeyStore
 from execution_platform.identity.scope import Scope
+from execution_platform.identity.store import Draft, KeyStore
 from execution_platform.storage.engine import DatabaseUnavailable, Storage
 from identity.test_store import MASTER, Room
 from storage.opened import opened

@@ -1,6 +1,6 @@
 """The database of a workspace for commands that change it without a gateway, and the trail of such changes."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def books(settings: "Settings") -> "AsyncIterator[Storage]":
+async def books(settings: "Settings") -> "AsyncGenerator[Storage]":
     """The database, with its tables, closed at the end. Raises `DatabaseUnavailable`."""
     from execution_platform.storage.address import address
     from execution_platform.storage.engine import Storage

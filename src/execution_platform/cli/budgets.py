@@ -50,7 +50,7 @@ def budgets(context: typer.Context, config: ConfigFile = None, *, as_json: Json 
 
 
 @app.command("set")
-def set_budget(
+def set_budget(  # noqa: PLR0913 - each is an option
     *,
     period: Period,
     usd: Usd = None,
@@ -119,9 +119,7 @@ def approve(
         typer.echo(f"{account} {period}: {' and '.join(parts)}{until}")
 
 
-async def _approve(
-    settings: "Settings", account: str, period: str, usd: Decimal | None, tokens: int | None
-) -> "Row":
+async def _approve(settings: "Settings", account: str, period: str, usd: Decimal | None, tokens: int | None) -> "Row":
     import time
     from typing import cast
 

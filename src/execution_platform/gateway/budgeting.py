@@ -9,7 +9,7 @@ every second, and the log says so.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from execution_platform.config.outages import Action, Concern, Lost, when
 from execution_platform.config.secret import Secret, SecretRef
@@ -26,6 +26,7 @@ from execution_platform.ledger.keeper import Keeper
 from execution_platform.ledger.notify.announce import Announcements
 from execution_platform.ledger.notify.sender import Sender
 from execution_platform.ledger.notify.shapes import Alert
+from execution_platform.ledger.periods import Period, window
 from execution_platform.runtime.admit import Reserver
 from execution_platform.runtime.snapshot import Snapshot
 
@@ -37,6 +38,7 @@ _READ_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _SEND_SECONDS = 1.0
 _LAST_SECONDS = 5.0
+_RESOLVE_SECONDS = 10.0
 _MOST_TELLING = 100
 _MOST_REMEMBERED = 10_000
 
@@ -66,6 +68,7 @@ class Budgeting:
         self._revision = -1
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
+        self._resolve_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: Mapping[str, AlertChannel] = {}
         self._exhausted: set[tuple[str, str, int]] = set()
@@ -189,12 +192,27 @@ class Budgeting:
         if outcome != "delivered":
             self._log.event("alert_not_delivered", "warning" if outcome == "failed" else "error", channel=endpoint)
 
+    async def _resolve(self) -> None:
+        """End alerts whose window is over, so that a pager does not ring for last month."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._resolve_at:
+            return
+        self._resolve_at = loop.time() + _RESOLVE_SECONDS
+        await self._bookkeeping.store()
+        async with self._bookkeeping.storage.write() as connection:
+            await connection.run_sync(self.announcements.resolve, self._is_over)
+
+    def _is_over(self, scope: str, period: str, start: int) -> bool:
+        bound = self.keeper.rules.bound(scope, cast("Period", period))
+        return bound is None or window(bound.period, start, bound.zone).end <= self.keeper.now()
+
     async def _send_again_and_again(self) -> None:
         while not self._ending.is_set():
             await self._pause(_SEND_SECONDS)
             if not self._channels or self._ending.is_set():
                 continue
             try:
+                await self._resolve()
                 await self.sender.deliver()
             except ExecutionPlatformError as error:
                 self._log.event("alerts_wait", "warning", reason=error.message)

@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,7 @@ class PendingNotes:
         return sorted(self._folder.glob(f"*{_SUFFIX}"))
 
     @contextmanager
-    def _alone(self) -> "Iterator[bool]":
+    def _alone(self) -> "Generator[bool]":
         """Whether nobody else of this workspace delivers now."""
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -121,7 +121,8 @@ class SqlBudgetStore:
         from sqlalchemy import select
 
         async with self._storage.read() as connection:
-            return (await connection.execute(select(self._clock()))).scalar_one().timestamp()
+            moment = (await connection.execute(select(self._clock()))).scalar_one()
+        return None if moment is None else moment.timestamp()
 
     async def close(self, lease: str) -> bool:
         """Forget a lease once every cost under it has arrived in the books. Raises `DatabaseUnavailable`."""
