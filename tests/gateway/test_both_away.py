@@ -9,12 +9,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis as client
 
 import servers
+from execution_platform.identity.records import KeyRecord
+from execution_platform.identity.store import KeyStore
 from execution_platform.testing import FakeUpstream
 from gateway.processes import process
 from money.outage import MASTER, ask, issued
-from serving import three_vendors
+from serving import serving, three_vendors
 
 STATIC = "key-of-the-configuration-0123"
 
@@ -76,3 +79,46 @@ async def status(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:
     async with http.get(url) as answer:
         told: Any = await answer.text()
         return answer.status, told if answer.status != 200 else ""
+
+
+def test_an_emptied_redis_costs_no_look_up_and_no_refusal(
+    both: tuple[servers.Postgres, servers.Redis], tmp_path: Path
+) -> None:
+    """R35: keys are believed from memory, so a flush under load is no storm on the database and no false 401."""
+    database, redis = both
+
+    async def run() -> None:
+        environ = {"EP_DATABASE_URL": database.new_database(), "EP_REDIS_URL": redis.url, "EP_MASTER_KEY": MASTER}
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream), environ) as gateway:
+            keys = [await issued(gateway.http, gateway.url, f"web-{number}") for number in range(20)]
+            asked = Counted(gateway.gateway.state.access.keys)
+            gateway.gateway.state.access.directory._store = asked  # type: ignore[assignment]
+
+            async def round_of_requests() -> set[int]:
+                answers = await asyncio.gather(*(ask(gateway.http, gateway.url, key) for key in keys * 5))
+                return {status for status, _ in answers}
+
+            assert await round_of_requests() == {200}
+            before = asked.finds
+            with client.Redis.from_url(redis.url, protocol=2) as direct:
+                for _ in range(3):
+                    direct.flushall()
+                    assert await round_of_requests() == {200}
+            assert asked.finds == before
+
+    asyncio.run(run())
+
+
+class Counted:
+    """A store of keys that counts look-ups."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self.finds = 0
+
+    async def find(self, identity: str) -> KeyRecord | None:
+        self.finds += 1
+        return await self._store.find(identity)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)

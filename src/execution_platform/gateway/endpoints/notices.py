@@ -38,7 +38,9 @@ async def redeliver(notice_id: UUID, state: GatewayState, principal: Caller, req
     """Send a message again that was given up, with the id it always had. 404 when none of that id was given up."""
     await state.bookkeeping.store()
     if not await send_again(state.bookkeeping.storage, str(notice_id)):
-        raise RouterError(f"no message {notice_id} was given up; GET /v1/notices?fate=dead lists them", code="not_found")
+        raise RouterError(
+            f"no message {notice_id} was given up; GET /v1/notices?fate=dead lists them", code="not_found"
+        )
     await state.access.note(principal, "notice.redeliver", "notice", str(notice_id), {}, request_id)
     return {"id": str(notice_id), "fate": "waiting"}
 

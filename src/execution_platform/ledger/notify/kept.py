@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
 Fate = Literal["waiting", "delivered", "dead"]
 FATES: tuple[Fate, ...] = get_args(Fate)
-_SHOWN = ("id", "endpoint", "shape", "attempts", "created_at", "next_attempt_at", "delivered_at", "dead_at", "last_error")
+_SHOWN = (
+    "id",
+    "endpoint",
+    "shape",
+    "attempts",
+    "created_at",
+    "next_attempt_at",
+    "delivered_at",
+    "dead_at",
+    "last_error",
+)
 
 
 async def page(storage: Storage, fate: Fate | None, *, before: int, limit: int) -> list[dict[str, Any]]:
