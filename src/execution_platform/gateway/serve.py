@@ -112,7 +112,7 @@ async def _open(
     except BaseException:
         admission.leave()
         raise
-    call.deadline = asyncio.get_running_loop().time() + state.deadline_seconds(call.peek.stream)
+    call.deadline = state.loop.time() + state.deadline_seconds(call.peek.stream)
     return call
 
 
@@ -186,7 +186,7 @@ async def _answer(
     state: State, call: Call, out: StreamOut | None, receive: Receive, send: Send, *, scope: Scope
 ) -> int:
     """Run the call while watching for the client to leave. Raises `ClientGone` when it does."""
-    task = asyncio.current_task()
+    task = asyncio.current_task(state.loop)
     gone = False
 
     def leave() -> None:

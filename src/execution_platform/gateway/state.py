@@ -1,5 +1,6 @@
 """What one gateway process holds: the current snapshot, the connection pool, the log, the metrics."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import Collection
@@ -54,6 +55,8 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.loop: asyncio.AbstractEventLoop
+        """The event loop that serves; looking for the running one costs each request a system call."""
         self.started = False
         """Within the life of the server, where there is an event loop."""
         self.log = LineLog()
@@ -110,6 +113,7 @@ class State:
 
     async def start(self) -> None:
         """Look for local servers, then serve, and listen to changes of the configuration."""
+        self.loop = asyncio.get_running_loop()
         self.pulse.start()
         await self.bookkeeping.start()
         self.budgeting.start()
