@@ -94,9 +94,13 @@ class State:
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
         self.repeats = Repeats(self.bookkeeping, self._note_repeats)
-        self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
+        self.budgeting = Budgeting(
+            self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics, redis_down=self._redis_down
+        )
         self.budgeting.use(self.snapshot)
-        self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
+        self.access = Access(
+            settings, self.bookkeeping, self.budgeting, self.log, self._tenants, redis_down=self._redis_down
+        )
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
         self.workshop = Workshop(
             registry=self.tools,
@@ -211,6 +215,9 @@ class State:
         """Tenants that the configuration knows."""
         return {"default", *(key.tenant for key in self.snapshot.config.keys)}
 
+    def _redis_down(self) -> bool:
+        return self.link is not None and not self.link.up
+
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
@@ -257,6 +264,8 @@ class State:
         """Why no request can be served; None when some can."""
         if self.drain.begun:
             return "the process is being stopped"
+        if self.access.directory.lacks_both and not self.snapshot.config.keys:
+            return "neither the database nor Redis answers, and the configuration has no keys"
         return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
 
     def default_model(self) -> str:
