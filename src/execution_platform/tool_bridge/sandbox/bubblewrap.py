@@ -21,7 +21,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from execution_platform.exceptions import SandboxUnavailable, ToolError, ToolTim
 from execution_platform.tool_bridge.sandbox import seccomp
 from execution_platform.tool_bridge.sandbox.capture import Capture
 from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE, Command, Ended, Limits, Outcome
-from execution_platform.tool_bridge.sandbox.limits import Watch, has_room, is_alive, prlimit, stop
+from execution_platform.tool_bridge.sandbox.limits import Watch, has_room, prlimit, stop
 from execution_platform.tool_bridge.sandbox.workspace import Survey, survey, user_of
 
 REMEDY: Final = (
@@ -139,7 +139,7 @@ class Bubblewrap:
             return await run.finish()
 
     @asynccontextmanager
-    async def _place(self, limits: Limits) -> AsyncIterator[None]:
+    async def _place(self, limits: Limits) -> AsyncGenerator[None]:
         try:
             async with asyncio.timeout(limits.seconds):
                 await self._slots.acquire()
@@ -151,7 +151,9 @@ class Bubblewrap:
             self._slots.release()
 
     @contextmanager
-    def _descriptors(self, command: Command, limits: Limits, found: Survey, *, mounted: bool) -> "Iterator[_Inherited]":
+    def _descriptors(
+        self, command: Command, limits: Limits, found: Survey, *, mounted: bool
+    ) -> "Generator[_Inherited]":
         """The descriptors a starter inherits; this process's own are closed at the end."""
         with ExitStack() as stack:
 
@@ -178,7 +180,9 @@ class Bubblewrap:
 
     def _line(self, command: Command, limits: Limits, user: int | None, inherited: "_Inherited") -> list[str]:
         programs = self._programs
-        inside = [*prlimit(programs.prlimit, limits), *command.argv]
+        # A directory that is not there is the command's failure, not the sandbox's.
+        start = [] if command.folder == "." else ["env", f"--chdir={command.folder}", "--"]
+        inside = [*prlimit(programs.prlimit, limits), *start, *command.argv]
         wrapped = [programs.bwrap, "--args", str(inherited.line), "--", *inside]
         if user is None:
             return wrapped
@@ -255,7 +259,9 @@ class _Run:
     def _outcome(self, ended: Ended, status: int | None) -> Outcome:
         stderr = self._stderr.kept
         if ended == "exit" and status is None:
-            raise SandboxUnavailable(f"the sandbox did not start. {REMEDY}")
+            error = SandboxUnavailable(f"the sandbox did not start. {REMEDY}")
+            error.add_note(stderr.decode("utf-8", "replace"))  # for the operator: it may name paths of the machine
+            raise error
         if status == 128 + 24:  # SIGXCPU
             ended = "cpu"
         if status == _NOT_FOUND and stderr.startswith(b"prlimit: "):
@@ -335,13 +341,23 @@ async def _drain(stream: asyncio.StreamReader | None) -> None:
 
 
 async def _vanished(process: int) -> None:
-    """Wait until a process has ended; whoever inherits orphans collects it."""
-    give_up = time.monotonic() + _GRACE
-    while time.monotonic() < give_up and is_alive(process):
-        await asyncio.sleep(0.002)
-    # Orphans fall to this process where it is the first of a container.
-    with suppress(ChildProcessError):
-        os.waitpid(process, os.WNOHANG)
+    """Wait until a process has ended. Whoever inherits orphans collects it: this process, where it is the first of a container."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await ended.wait()
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 - does not wait
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _told(descriptor: int) -> Iterator[dict[str, int]]:
@@ -376,7 +392,7 @@ def _arguments(command: Command, limits: Limits, found: Survey, *, mounted: bool
         given += ["--ro-bind", "/dev/null", f"{WORKSPACE}/{path}"]
     for path in found.hidden_folders:
         given += ["--size", "4096", "--tmpfs", f"{WORKSPACE}/{path}", "--remount-ro", f"{WORKSPACE}/{path}"]
-    return [*given, "--chdir", os.path.normpath(f"{WORKSPACE}/{command.folder}")]
+    return [*given, "--chdir", WORKSPACE]
 
 
 def _system() -> Iterator[str]:

@@ -119,17 +119,10 @@ def children(process: int) -> list[int]:
     """The children of one process; none of a process that is gone."""
     found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
-        for thread in os.listdir(_PROC / str(process) / "task"):
+        for thread in (_PROC / str(process) / "task").iterdir():
             with suppress(FileNotFoundError, ProcessLookupError):
-                found += map(int, (_PROC / str(process) / "task" / thread / "children").read_bytes().split())
+                found += map(int, (thread / "children").read_bytes().split())
     return found
-
-
-def is_alive(process: int) -> bool:
-    """Whether it still runs; one that only waits to be collected does not."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return (_PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    return False
 
 
 def stop(process: int) -> bool:
