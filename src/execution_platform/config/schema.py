@@ -10,12 +10,8 @@ from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
-<<<<<<< HEAD
-from execution_platform.config.units import Seconds, Size
-=======
 from execution_platform.config.tools import RawTools
-from execution_platform.config.units import Seconds
->>>>>>> main
+from execution_platform.config.units import Seconds, Size
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]

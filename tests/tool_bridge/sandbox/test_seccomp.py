@@ -15,10 +15,29 @@ from sandboxes import Box, needs_bubblewrap
 
 MACHINES: tuple[seccomp.Machine, ...] = ("x86_64", "aarch64")
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-NEVER = (
-    "io_uring_setup io_uring_enter io_uring_register bpf userfaultfd keyctl add_key request_key unshare setns mount umount2 "
-    "pivot_root ptrace process_vm_readv perf_event_open open_by_handle_at kexec_load init_module memfd_create shmget"
-).split()
+NEVER = [
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "bpf",
+    "userfaultfd",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "unshare",
+    "setns",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "ptrace",
+    "process_vm_readv",
+    "perf_event_open",
+    "open_by_handle_at",
+    "kexec_load",
+    "init_module",
+    "memfd_create",
+    "shmget",
+]
 
 
 def answer(machine: seccomp.Machine, number: int, *arguments: int, audit: int | None = None) -> int:

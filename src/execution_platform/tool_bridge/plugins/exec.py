@@ -1,25 +1,28 @@
 """The tools that run programs: `exec_cmd`, `exec_python` and `exec_sandbox`, all of them in the sandbox and nowhere else."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Final, cast
 
 from execution_platform.config.exec import ExecConfig
 from execution_platform.config.values import PermissionLevel
-from execution_platform.exceptions import ConfigError, InvalidToolArguments, SandboxUnavailable, ToolError
+from execution_platform.exceptions import ConfigError, InvalidToolArguments, SandboxUnavailable, ToolDenied, ToolError
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.protocol import SideEffect, ToolProtocol, ToolResult
 from execution_platform.tool_bridge.sandbox import Command, Ended, Limits, Outcome, Sandbox, SandboxPolicy
 from execution_platform.tool_bridge.sandbox.commands import SimpleCommand, simple_commands
+from execution_platform.tool_bridge.sandbox.hidden import HiddenPaths
 from execution_platform.tool_bridge.sandbox.inspection import objection
-from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE, Hides
+from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE
+from execution_platform.tool_bridge.sandbox.opening import OFF
 from execution_platform.tool_bridge.schema import ArgumentCheck, Schema
 
 ANY: Final = "*"
 """In a list of programs: all that are installed."""
 NAMES: Final = ("exec_cmd", "exec_python", "exec_sandbox")
 _PROGRAM: Final = "/run/program"
+_MARGIN: Final = 5.0
 _MOST_CODE: Final = 1024 * 1024
 _MOST_FILES: Final = 100
 _LANGUAGES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -85,41 +88,26 @@ _SANDBOX_ARGS: Final[Schema] = {
 }
 
 
-def limits_of(config: ExecConfig) -> Limits:
-    """The limits of every command."""
-    return Limits(
-        seconds=config.seconds,
-        cpu_seconds=config.cpu_seconds,
-        memory=config.memory,
-        processes=config.processes,
-        file_size=config.file_size,
-        scratch=config.scratch,
-        workspace=config.workspace,
-        output=config.output,
-    )
-
-
-def exec_tools(config: ExecConfig, sandbox: Sandbox, *, hides: Hides | None = None) -> list[ToolProtocol]:
+def exec_tools(config: ExecConfig, sandbox: Sandbox, *, protected: Iterable[str] = ()) -> list[ToolProtocol]:
     """The tools that run programs, as far as there are any: none without a sandbox that works.
 
-    `hides` says which files of a workspace are empty inside. Raises `ConfigError` for a list of programs that is none.
+    `protected` are more patterns of files that are empty inside. Raises `ConfigError` for a list of programs that is none.
     """
+    policy = SandboxPolicy(
+        allowed_commands=config.allowed_commands,
+        blocked_paths=tuple(protected),
+        max_execution_time=config.seconds,
+    )
     if not config.enabled or sandbox.unavailable is not None:
         return []
-    policy = SandboxPolicy(allowed_commands=config.allowed_commands, max_execution_time=config.seconds)
-    runner = Runner(sandbox, policy, hides)
+    runner = Runner(sandbox, policy)
     return [ExecCommand(runner), ExecPython(runner), ExecSandbox(runner)]
 
 
 def why_absent(config: ExecConfig, sandbox: Sandbox) -> Mapping[str, ToolError]:
     """By name of a tool that is not there: what to tell who calls it all the same."""
-    if not config.enabled:
-        reason = "commands are switched off at this gateway; its operator can set tools.exec.enabled: true"
-    elif sandbox.unavailable is not None:
-        reason = sandbox.unavailable
-    else:
-        return {}
-    return {name: SandboxUnavailable(f"tool {name!r}: {reason}") for name in NAMES}
+    reason = sandbox.unavailable if config.enabled else OFF
+    return {} if reason is None else {name: SandboxUnavailable(f"tool {name!r}: {reason}") for name in NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +116,10 @@ class Runner:
 
     sandbox: Sandbox
     policy: SandboxPolicy
-    hides: Hides | None = None
+    _hides: HiddenPaths = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_hides", HiddenPaths(self.policy.blocked_paths))
         if self.policy.network_access:
             raise ConfigError(
                 "network_access: commands in the sandbox have no network; the tools http_* fetch for them"
@@ -143,7 +132,7 @@ class Runner:
         if isinstance(milliseconds, int):
             seconds = min(seconds, milliseconds / 1000)
         limits = replace(limits, seconds=seconds)
-        outcome = await self.sandbox.run(replace(command, limits=limits, hides=self.hides))
+        outcome = await self.sandbox.run(replace(command, limits=limits, hides=self._hides))
         return ToolResult(_view(outcome, limits))
 
     def check(self, level: PermissionLevel, commands: Sequence[SimpleCommand]) -> None:
@@ -156,7 +145,12 @@ class Runner:
                     f"{name!r} is not allowed here; these are: {', '.join(self.policy.allowed_commands) or 'none'}"
                 )
             if problem is not None:
-                raise ToolError(f"{problem}. Nothing was run.", code="permission_denied", param="args.command")
+                raise ToolDenied(f"{problem}. Nothing was run.", param="args.command")
+
+    @property
+    def seconds(self) -> float:
+        """The longest a call takes: waiting for a free place, running, and being stopped."""
+        return 2 * self.sandbox.limits.seconds + _MARGIN
 
     @property
     def allows_all(self) -> bool:
@@ -181,6 +175,7 @@ class _ExecTool:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self.seconds = runner.seconds
         self._check = ArgumentCheck(self.name, self.parameters)
 
     def validate_args(self, args: Mapping[str, object]) -> None:
@@ -200,9 +195,8 @@ class _ExecTool:
 
     def _not_at(self, level: PermissionLevel) -> None:
         if level == "read_only":
-            raise ToolError(
-                f"tool {self.name!r} is not possible at the permission level read_only; exec_cmd runs commands that only look",
-                code="permission_denied",
+            raise ToolDenied(
+                f"tool {self.name!r} is not possible at the permission level read_only; exec_cmd runs commands that only look"
             )
 
 
