@@ -25,7 +25,7 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Seque
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn, cast
+from typing import Final, NamedTuple, NoReturn, cast
 
 from execution_platform import _json
 from execution_platform.exceptions import SandboxUnavailable, ToolError, ToolTimeout
@@ -75,8 +75,10 @@ _DROP: Final = (
 _BIND: Final = "mount -n --bind . /mnt; "
 _SCRIPT: Final = 'exec env -i "$@"'
 _CHUNK: Final = 64 * 1024
-_GRACE: Final = 2.0
-"""Seconds after which a starter that was told to end is ended itself."""
+_GRACE: Final = 0.3
+"""Seconds after which a starter that lost its child is ended itself."""
+_LAST: Final = 2.0
+"""Seconds the first process of a namespace may take to end after its starter."""
 _NOT_FOUND: Final = 127
 
 
@@ -131,8 +133,7 @@ class Bubblewrap:
         """Run it to its end or to the first limit. Raises `SandboxUnavailable`, `ToolError`, `ToolTimeout` for no free place."""
         limits = command.limits or self.limits
         async with self._place(limits):
-            user = user_of(command.workspace, command.tenant)
-            found = await asyncio.to_thread(_look_at, command, user)
+            user, found = await asyncio.to_thread(_look_at, command)
             run = _Run(limits, command, found)
             with self._descriptors(command, limits, found, mounted=user is not None) as inherited:
                 await run.start(self._line(command, limits, user, inherited), inherited)
@@ -189,6 +190,11 @@ class Bubblewrap:
         dropped = [programs.setpriv, f"--reuid={user}", f"--regid={user}", *_DROP, *wrapped]
         script = _SCRIPT if command.workspace is None else _BIND + _SCRIPT
         return [programs.unshare, "--mount", "--propagation", "private", "--", "/bin/sh", "-ec", script, "sh", *dropped]
+
+
+class _Sight(NamedTuple):
+    user: int | None
+    found: Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +322,7 @@ class _Run:
                 await self._collected()
         except TimeoutError:
             with suppress(ProcessLookupError):
-                self._process.kill()
+                stop(self._process.pid, entirely=True)
             await self._collected()
 
     async def _collected(self) -> None:
@@ -351,7 +357,7 @@ async def _vanished(process: int) -> None:
     loop.add_reader(descriptor, ended.set)
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout(_LAST):
                 await ended.wait()
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 - does not wait
@@ -366,17 +372,18 @@ def _told(descriptor: int) -> Iterator[dict[str, int]]:
             yield cast("dict[str, int]", _json.loads(line))
 
 
-def _look_at(command: Command, user: int | None) -> Survey:
+def _look_at(command: Command) -> _Sight:
     """What has to be known of the workspace first. Raises `ToolError` where nothing can be run."""
-    if command.workspace is None:
-        return Survey(0, (), ())
     try:
+        user = user_of(command.workspace, command.tenant)
+        if command.workspace is None:
+            return _Sight(user, Survey(0, (), ()))
         found = survey(command.workspace, owner=user, hides=command.hides)
+        if command.writable and not has_room(command.workspace):
+            raise ToolError("the disk of the workspace is full; no command can write there")
     except OSError as error:
-        raise ToolError(f"the workspace cannot be read: {error.strerror}") from error
-    if command.writable and not has_room(command.workspace):
-        raise ToolError("the disk of the workspace is full; no command can write there")
-    return found
+        raise ToolError(f"the workspace cannot be used: {error.strerror}") from error
+    return _Sight(user, found)
 
 
 def _arguments(command: Command, limits: Limits, found: Survey, *, mounted: bool) -> list[str]:

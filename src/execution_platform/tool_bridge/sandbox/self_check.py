@@ -71,9 +71,8 @@ Attempt = Callable[[Trial], Awaitable[str]]
 
 async def reads_files_outside(trial: Trial) -> str:
     """A file of the gateway is read by its path."""
-    outcome = await trial.sh(
-        'cat "$secret" /workspace/../"$secret"; find / -name canary -exec cat {} +', secret=trial.secret
-    )
+    places = 'cat "$secret" "/workspace/..$secret" "/proc/1/root$secret" "/proc/1/cwd/$secret"; ln -s "$secret" link; cat link'
+    outcome = await trial.sh(places, secret=trial.secret)
     return "a file outside" if trial.canary.encode() in outcome.stdout else ""
 
 
