@@ -76,7 +76,9 @@ class State:
         self.snapshot: Snapshot
         self.authenticator: Authenticator
         self.peers: Peers
-        self.lifecycle = Lifecycle(self.builder, serve=self._serve, tell=self._tell, metrics=self.metrics)
+        self.lifecycle = Lifecycle(
+            self.builder, serve=self._serve, ready=self._make_ready, tell=self._tell, metrics=self.metrics
+        )
         self.lifecycle.begin()
         self.admission = Admission(self.snapshot.config.limits)
         self.drain = Drain()
@@ -161,6 +163,10 @@ class State:
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()
+
+    def _make_ready(self, prepared: Prepared) -> None:
+        """What takes time and would hold up requests in `_serve`."""
+        self.tooling.sandbox_for(prepared.snapshot.config.tools.exec)
 
     def _serve(self, prepared: Prepared) -> None:
         """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
