@@ -35,6 +35,7 @@ from execution_platform.gateway.endpoints import (
     personas,
     prices,
     requests,
+    runs,
     tenants,
     tools,
 )
@@ -61,6 +62,7 @@ MODULES = (
     personas,
     prices,
     requests,
+    runs,
     tenants,
     tools,
 )
