@@ -10,6 +10,7 @@ from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
+from execution_platform.config.tools import RawTools
 from execution_platform.config.units import Seconds
 
 LossPolicyName = Literal["strict", "default", "lenient"]
@@ -337,6 +338,11 @@ class RawLedger(Raw):
         default=256 * 1024 * 1024,
         description="Most that one worker's journal may hold while the database is away; then new calls get 503.",
     )
+    lost_after: Seconds = Field(
+        default=600,
+        description="Seconds without a sign of life after which another machine's worker is gone for good, and what it had "
+        "open is billed by estimate. On PostgreSQL only.",
+    )
     log_requests: bool = Field(default=True, description="Keep a log of requests, without their content.")
     request_days: int = Field(default=30, ge=1, description="Days after which the request log forgets.")
     content_of: Names = Field(
@@ -372,6 +378,7 @@ class RawConfig(Raw):
     circuit_breaker: RawBreaker = Field(
         default_factory=RawBreaker, description="Breaker limits of providers that set none."
     )
+    tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Other names for models.")

@@ -26,6 +26,7 @@ from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
+from execution_platform.gateway.tooling import Tooling
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.identity.principal import Principal
 from execution_platform.limits.failures import FailureLimiter
@@ -43,7 +44,6 @@ from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
 from execution_platform.runtime.snapshot import Snapshot
-from execution_platform.tool_bridge import ToolRegistry
 
 _STREAM_SECONDS = 3600.0
 """A stream that still speaks is cut after this long; silence ends it much earlier."""
@@ -59,7 +59,8 @@ class State:
         self.log = LineLog()
         self.metrics = Metrics()
         self.pulse = Pulse()
-        self.tools = ToolRegistry()
+        self.tooling = Tooling(settings, self._tell)
+        self.tools = self.tooling.registry
         self.link = link_for(settings, self._link_changed)
         self.limiter = Limiter(self.link)
         self.failures = FailureLimiter()
@@ -151,6 +152,7 @@ class State:
 
     def _serve(self, prepared: Prepared) -> None:
         """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
+        self.tooling.use(prepared.snapshot.config.tools)
         self.snapshot = prepared.snapshot
         self.authenticator = prepared.authenticator
         self.peers = Peers(prepared.snapshot.config.trusted_proxies)

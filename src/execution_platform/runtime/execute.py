@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from execution_platform._failpoint import ARMED, reach
-from execution_platform.dialects.base import Downstream, Relay
+from execution_platform.dialects.base import Downstream, Metered, Relay
 from execution_platform.dialects.sse import comment
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError
 from execution_platform.providers.base import Exchange, Provider, WireProvider
@@ -21,7 +21,7 @@ from execution_platform.router.chain import Committed, aclose, commit, first_to_
 from execution_platform.router.patience import first_content, whole_answer
 from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
-from execution_platform.runtime.call import Call
+from execution_platform.runtime.call import Call, Outcome
 from execution_platform.runtime.continuation import events_of, may_continue
 from execution_platform.runtime.exchange import departing, exchange_for, run_for
 from execution_platform.runtime.observe import Watch
@@ -146,8 +146,9 @@ async def _relay_head(reply: Reply, relay: Relay) -> _Opened:
         async for data in chunks:
             out = relay.feed(data)
             held = held + out if held else out
-            if metered.error is not None:
-                raise metered.error
+            error = metered.error or metered.broken
+            if error is not None:
+                raise error
             if metered.committed or metered.finished:
                 return _Opened(reply, held, chunks)
         held += relay.close()
@@ -170,20 +171,19 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
         async for data in opened.chunks:
             out = relay.feed(data)
             if out:
-                metered.deltas += out.count(b"data: ") or 1
+                metered.deltas += relay.pieces(out)
                 metered.sample = out
                 if metered.finished:
                     enter_end(call)
                 yield out if metered.error is None else clean(out)
+            if metered.broken is not None:
+                raise metered.broken
         tail = relay.close()
         if metered.finished:
             enter_end(call)
         if tail:
             yield tail if metered.error is None else clean(tail)
-        if metered.error is not None:
-            outcome.error = metered.error
-        elif not metered.finished:
-            raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
+        _judge_end(outcome, metered)
     except ExecutionPlatformError as error:
         outcome.error = error
         array = None if call.sse else metered.sample
@@ -191,6 +191,16 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
     finally:
         attempt.leave()
         opened.reply.close()
+
+
+def _judge_end(outcome: Outcome, metered: Metered) -> None:
+    """Note the failure a relayed stream has told itself. Raises the one it has not."""
+    if metered.broken is not None:
+        raise metered.broken
+    if metered.error is not None:
+        outcome.error = metered.error
+    elif not metered.finished:
+        raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
 
 
 # Translation

@@ -48,7 +48,7 @@ async def guarded(call: Call, stream: AsyncIterator[T]) -> AsyncGenerator[T]:
                 more = max(_STEP, tokens_held // 2)
                 refused = await keeper.extend(hold, Amount(-(-reservation.card.output * more // MILLION), more))
                 if refused is not None:
-                    call.outcome.error = breach = Breach(refused)
+                    call.outcome.error = breach = Breach(refused, seconds_left=keeper.seconds_left(refused.window))
                     raise breach
                 tokens_held += more
             look_at = pieces + (tokens_held - tokens) * pieces // max(tokens * 2, 1)

@@ -6,32 +6,59 @@ function. Such tools are loaded when a registry is first read, never on import.
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 from execution_platform.config.problems import suggest
-from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError, ToolNotFound, ToolTimeout
+from execution_platform.exceptions import (
+    ConfigError,
+    ExecutionPlatformError,
+    ToolDenied,
+    ToolError,
+    ToolNotFound,
+    ToolTimeout,
+)
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.tool_bridge.context import ContextualTool, ToolContext
 from execution_platform.tool_bridge.function import FunctionTool
+from execution_platform.tool_bridge.permissions import check_level
 from execution_platform.tool_bridge.protocol import ToolProtocol, ToolResult
+from execution_platform.tool_bridge.results import normalised
 
 ENTRY_POINTS = "execution_platform.tools"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _NO_ARGUMENTS: Mapping[str, object] = {"type": "object", "properties": {}}
 
 Run = Callable[..., Coroutine[Any, Any, object]]
+Refused = Callable[[str, ToolDenied, ToolContext | None], None]
+"""Told of every call that was refused: the tool, why, and whose it was."""
 
 
 class ToolRegistry:
     """The tools of one gateway or one program. `seconds` is how long a call may take."""
 
-    def __init__(self, *, seconds: float = 30.0, installed: bool = True) -> None:
+    def __init__(self, *, seconds: float = 30.0, installed: bool = True, refused: Refused | None = None) -> None:
         self._seconds = seconds
+        self._builtin: Mapping[str, ToolProtocol] = {}
         self._tools: dict[str, ToolProtocol] = {}
         self._unread = installed
+        self._refused = refused
+
+    def configure(self, tools: Iterable[ToolProtocol], *, seconds: float) -> None:
+        """Put the platform's own tools, as configured now, in the place of those of before.
+
+        Raises `ConfigError` when one bears the name of a registered tool.
+        """
+        own = {tool.name: tool for tool in tools}
+        self._refuse_taken(own)
+        self._builtin, self._seconds = own, seconds
+
+    def _refuse_taken(self, own: Mapping[str, ToolProtocol]) -> None:
+        taken = sorted(own.keys() & self._tools.keys())
+        if taken:
+            raise ConfigError(f"tool {taken[0]!r} is one of the platform's own; give the registered one another name")
 
     def register(self, tool: ToolProtocol | ToolDefinition, run: Run | None = None) -> None:
         """Add a tool under its name: one that follows `ToolProtocol`, or a definition with the coroutine function to run.
@@ -41,29 +68,40 @@ class ToolRegistry:
         self._add(_as_tool(tool, run))
 
     def tools(self) -> tuple[ToolProtocol, ...]:
-        """Every tool, in the order of registration, those of installed packages last."""
+        """Every tool: the platform's own, then the others in the order of registration, those of installed packages last."""
         return tuple(self._all().values())
 
     def tool(self, name: str) -> ToolProtocol:
         """One tool. Raises `ToolNotFound` with the nearest names."""
         found = self._all().get(name)
         if found is None:
-            known = suggest(name, self._tools) or "No tool is registered."
+            known = suggest(name, self._all()) or "No tool is registered."
             raise ToolNotFound(f"no tool has the name {name!r}. {known}", param="name")
         return found
 
     async def invoke(
         self, name: str, arguments: Mapping[str, object] | None = None, *, context: ToolContext | None = None
     ) -> ToolResult:
-        """Check the arguments and run the tool; one that works in a workspace needs the context of the call.
+        """Check the level and the arguments and run the tool; one that works in a workspace needs the context of the call.
 
-        Raises `ToolNotFound`, `InvalidToolArguments`, `ToolTimeout`, or the `ToolError` the tool raised. Any other exception of a
-        tool becomes a `ToolError` that names its type only: what it says may hold what a model should not read.
+        The result is plain JSON of a size a model can read. Raises `ToolNotFound`, `ToolDenied`, `InvalidToolArguments`,
+        `ToolTimeout`, or the `ToolError` the tool raised. Any other exception of a tool becomes a `ToolError` that names its
+        type only: what it says may hold what a model should not read.
         """
         tool = self.tool(name)
         args: Mapping[str, object] = {} if arguments is None else arguments
-        tool.validate_args(args)
-        limit = asyncio.timeout(self._seconds)
+        try:
+            if context is not None:
+                check_level(tool, context.level)
+            tool.validate_args(args)
+            return ToolResult(normalised((await self._run(tool, args, context)).output))
+        except ToolDenied as error:
+            if self._refused is not None:
+                self._refused(name, error, context)
+            raise
+
+    async def _run(self, tool: ToolProtocol, args: Mapping[str, object], context: ToolContext | None) -> ToolResult:
+        name, limit = tool.name, asyncio.timeout(self._seconds)
         try:
             async with limit:
                 if context is not None and isinstance(tool, ContextualTool):
@@ -86,7 +124,7 @@ class ToolRegistry:
                 if not isinstance(published, ToolProtocol):
                     raise ConfigError(f"entry point {ENTRY_POINTS}: {entry.name} ({entry.value}) is no tool")
                 self._add(published)
-        return self._tools
+        return {**self._builtin, **self._tools}
 
     def _add(self, tool: ToolProtocol) -> None:
         # It is somebody else's object, so its types are not to be taken for granted.
@@ -95,7 +133,7 @@ class ToolRegistry:
             raise ConfigError(
                 f"tool {name!r}: a name is a letter or _, then letters, digits, _, - or ., at most 64 in all"
             )
-        if name in self._tools:
+        if name in self._tools or name in self._builtin:
             raise ConfigError(f"tool {name!r} is registered already; give one of the two another name")
         if not isinstance(parameters, Mapping) or cast("Mapping[str, object]", parameters).get("type") != "object":
             raise ConfigError(f"tool {name!r}: parameters must be a JSON Schema with type: object")
