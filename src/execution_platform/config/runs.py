@@ -47,3 +47,9 @@ class RunsConfig:
     cost_usd: float | None = None
     concurrent: int = 200
     workspace_roots: tuple[str, ...] = ()
+
+
+def resolve_runs(raw: RawRuns) -> RunsConfig:
+    """The section at run time."""
+    fields = raw.model_dump(exclude={"workspace_roots"})
+    return RunsConfig(**fields, workspace_roots=tuple(raw.workspace_roots))

@@ -24,6 +24,7 @@ from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.tooling import Tooling
@@ -37,9 +38,6 @@ from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
 from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
-from execution_platform.runtime.agent.limits import Limits
-from execution_platform.runtime.agent.workshop import Workshop
-from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
@@ -93,14 +91,7 @@ class State:
         self.budgeting.use(self.snapshot)
         self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
-        self.workshop = Workshop(
-            registry=self.tools,
-            snapshot=lambda: self.snapshot,
-            books=self.books,
-            workspaces=lambda: Workspaces(settings.workspace_root),
-            limits=Limits,
-            turn_seconds=settings.timeout,
-        )
+        self.running = Running(settings, self.tools, lambda: self.snapshot, self.bookkeeping, self._tell)
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
 
@@ -120,6 +111,7 @@ class State:
         if await self.builder.discover():
             await self.lifecycle.discovered()
         self.lifecycle.start()
+        self.running.start()
         self.started = True
         self.probes.follow(self.snapshot)
         self.log.event(
@@ -132,6 +124,7 @@ class State:
         self.lag.stop()
         if self.siblings is not None:
             await self.siblings.stop()
+        await self.running.stop()
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()

@@ -158,7 +158,7 @@ async def resume_run(run_id: str, state: GatewayState, principal: Caller) -> dic
 
 def runs_of(state: State) -> Runs:
     """The runs of this process."""
-    return state.runs
+    return state.running.runs
 
 
 def _order(state: State, principal: Principal, asked: NewRun) -> Order:

@@ -117,7 +117,9 @@ class Active(Ears):
                 clean = self._shop.snapshot().redactor.error(error)
                 reason: StopReason = "error"
                 if isinstance(error, BudgetExceeded):
-                    reason = "token_budget_exceeded" if error.code == "token_budget_exceeded" else "cost_budget_exceeded"
+                    reason = (
+                        "token_budget_exceeded" if error.code == "token_budget_exceeded" else "cost_budget_exceeded"
+                    )
                 end = self._stopped(reason, clean)
             await self._finish(end)
         finally:

@@ -44,9 +44,7 @@ class Asking:
     async def approve(self, asked: Asked, reason: str) -> Verdict:
         """Ask, and wait for the answer."""
         expires = utc() + timedelta(seconds=self._seconds)
-        sealed = Sealed(
-            self._run_id, asked.call_id, asked.tool, asked.arguments, self._owner, int(expires.timestamp())
-        )
+        sealed = Sealed(self._run_id, asked.call_id, asked.tool, asked.arguments, self._owner, int(expires.timestamp()))
         seal = sealed.seal(self._key)
         decision = await self._store.ask(self._run_id, asked.call_id, seal, expires)
         if decision is None:

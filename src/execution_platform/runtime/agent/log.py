@@ -99,6 +99,4 @@ class RunLog:
 def numbered(frames: Frames, after: int) -> list[tuple[int, bytes]]:
     """Frames from the database with their numbers, those behind `after`."""
     parts = [part for part in frames.data.encode().split(b"\n\n") if part]
-    return [
-        (frames.first + place, part + b"\n\n") for place, part in enumerate(parts) if frames.first + place > after
-    ]
+    return [(frames.first + place, part + b"\n\n") for place, part in enumerate(parts) if frames.first + place > after]

@@ -120,7 +120,14 @@ class RunStore:
 
         await self._ready()
         over = runs.c.status.in_(("failed", "stopped", "cancelled"))
-        again = {"status": "running", "reason": None, "error": None, "cancel": False, "finished_at": None, "worker": None}
+        again = {
+            "status": "running",
+            "reason": None,
+            "error": None,
+            "cancel": False,
+            "finished_at": None,
+            "worker": None,
+        }
         async with self._storage.write() as connection:
             done = await connection.execute(update(runs).where(runs.c.id == run_id, over).values(**again))
             return done.rowcount == 1

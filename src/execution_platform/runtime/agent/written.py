@@ -76,7 +76,8 @@ def _turns(entries: Sequence[Entry]) -> list[PastTurn]:
         else:
             results.setdefault(entry.turn, {})[entry.place] = data
     return [
-        _turn(head, frozenset(intents.get(number, ())), results.get(number, {})) for number, head in sorted(heads.items())
+        _turn(head, frozenset(intents.get(number, ())), results.get(number, {}))
+        for number, head in sorted(heads.items())
     ]
 
 

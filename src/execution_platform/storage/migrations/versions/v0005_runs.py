@@ -52,7 +52,9 @@ def upgrade() -> None:
         sa.Column("data", sa.Text(), nullable=False),
         sa.Column("at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_run_journal")),
-        sa.UniqueConstraint("run_id", "path", "turn", "place", "kind", name=op.f("uq_run_journal_run_id_path_turn_place_kind")),
+        sa.UniqueConstraint(
+            "run_id", "path", "turn", "place", "kind", name=op.f("uq_run_journal_run_id_path_turn_place_kind")
+        ),
     )
     op.create_table(
         "run_events",
