@@ -8,7 +8,7 @@ import pytest
 
 from agent_tools import Delegate, ReadFile, Tool, WriteFile
 from execution_platform import _json
-from execution_platform.testing import Call, FakeUpstream, Script, Text
+from execution_platform.testing import Call, FakeUpstream, Script, Status, Text, Thinking
 from looping import in_loop
 from serving import Served, serving, three_vendors
 
@@ -228,8 +228,6 @@ async def test_a_cancelled_run_closes_its_upstream_and_keeps_its_name(tmp_path: 
 async def test_a_run_moves_to_another_provider_when_the_first_is_switched_off(tmp_path: Path) -> None:
     async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, personas=TEAM)) as served:
         _, write = equip(served)
-        from execution_platform.testing import Status, Thinking
-
         upstream.script(
             Script([Thinking("Let me think.", signature="c2lnbmVk"), WRITE]), Script(Status(529)), dialect="anthropic"
         )
@@ -315,10 +313,11 @@ async def test_a_wrong_order_is_refused_with_the_reason(
 @in_loop
 async def test_a_tool_that_hangs_ends_when_its_run_is_cancelled(tmp_path: Path) -> None:
     """R16: what a tool was doing is cancelled with its run."""
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     class Hangs(Tool):
         async def work(self, context: Any, args: Any) -> object:
+            begun.set()
             try:
                 await asyncio.sleep(3600)
             finally:
@@ -329,8 +328,7 @@ async def test_a_tool_that_hangs_ends_when_its_run_is_cancelled(tmp_path: Path) 
         served.gateway.state.tools.register(Hangs("read_file", "read", {"type": "object"}, repeatable=True))
         upstream.script(Script(Call("read_file", {})))
         run_id = await begin(served, {"persona": "dev", "task": "Hang"})
-        await upstream.wait_closed(0)
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(begun.wait(), 10)
         await served.post(f"/v1/runs/{run_id}/cancel")
         await asyncio.wait_for(ended.wait(), 5)
         assert (await events_of(served, run_id))[-1][2]["stop_reason"] == "cancelled"

@@ -33,6 +33,8 @@ class Running:
         self._settings = settings
         self._snapshot = snapshot
         self._bookkeeping = bookkeeping
+        self.roots: tuple[str, ...] = ()
+        """Directories that may be named as a workspace beside those of the configuration."""
         pepper = Pepper(settings.key_pepper, settings.master_key, settings.workspace_root)
         self.workshop = Workshop(
             registry=registry,
@@ -76,4 +78,4 @@ class Running:
         )
 
     def _workspaces(self) -> Workspaces:
-        return Workspaces(self._settings.workspace_root, self._config.workspace_roots)
+        return Workspaces(self._settings.workspace_root, (*self._config.workspace_roots, *self.roots))

@@ -50,11 +50,12 @@ _STREAM_SECONDS = 3600.0
 class State:
     """The composition of one process. Everything a request reads is behind `snapshot` and `authenticator`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, log: LineLog | None = None) -> None:
+        """`log` is used where standard output is somebody else's."""
         self.settings = settings
         self.started = False
         """Within the life of the server, where there is an event loop."""
-        self.log = LineLog()
+        self.log = LineLog() if log is None else log
         self.metrics = Metrics()
         self.pulse = Pulse()
         self.tooling = Tooling(settings, self._tell)
@@ -95,8 +96,8 @@ class State:
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
 
-    async def start(self) -> None:
-        """Look for local servers, then serve, and listen to changes of the configuration."""
+    async def start(self, *, take_on: bool = True) -> None:
+        """Look for local servers, then serve, listen to changes of the configuration, and take on runs that were left."""
         self.pulse.start()
         await self.bookkeeping.start()
         self.budgeting.start()
@@ -111,7 +112,8 @@ class State:
         if await self.builder.discover():
             await self.lifecycle.discovered()
         self.lifecycle.start()
-        self.running.start()
+        if take_on:
+            self.running.start()
         self.started = True
         self.probes.follow(self.snapshot)
         self.log.event(
