@@ -35,7 +35,6 @@ class Tool:
     calls: list[tuple[ToolContext, dict[str, object]]] = field(
         default_factory=list[tuple[ToolContext, dict[str, object]]]
     )
-    least: str = "read_only"
 
     def validate_args(self, args: Mapping[str, object]) -> None:
         ArgumentCheck(self.name, self.parameters)(args)

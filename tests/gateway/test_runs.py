@@ -293,7 +293,6 @@ async def test_an_agent_lets_another_persona_do_a_part_of_the_task(tmp_path: Pat
         ({"persona": "nobody", "task": "x"}, 404, "nobody"),
         ({"task": "x"}, 400, "persona"),
         ({"persona": "dev", "task": "x", "workspace": "/etc"}, 403, "workspace"),
-        ({"persona": "dev", "task": "x", "workspace": "../../x"}, 403, "workspace"),
         ({"persona": "dev", "task": "x", "limits": {"steps": 0}}, 422, "steps"),
         ({"persona": "dev", "task": "x", "mode": "yolo"}, 422, "mode"),
         ({"persona": "dev", "task": "x", "extra": 1}, 422, "extra"),

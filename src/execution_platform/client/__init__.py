@@ -23,6 +23,7 @@ __all__ = [
     "ExecutionPlatformClient",
     "GatewayClient",
     "RunEvent",
+    "RunOptions",
     "RunResult",
     "httpx",
 ]

@@ -158,6 +158,7 @@ class Active(Ears):
             emit=self._emit,
             permits_for=permits_for,
             tenant=principal.tenant,
+            known=shop.names(),
             limits=order.within(shop.limits()),
             journal=WrittenJournal(self._store, taken.run_id, taken.epoch, self.log.unwritten, taken.entries),
             restarts=_RESTARTS,

@@ -52,8 +52,8 @@ class Calls:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for index, call in calls.items():
-                    group.create_task(one(index, call))
+                tasks = [group.create_task(one(index, call)) for index, call in calls.items()]
+            del tasks
         except* ExecutionPlatformError as failures:
             raise _first(failures) from failures
         left = {index: found for index, found in done.items() if not self._is_written(found)}

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import hmac
 import os
-import socket
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
@@ -57,7 +56,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beat: asyncio.Task[None] | None = None
         self._look: asyncio.Task[None] | None = None
-        self.worker = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.worker = f"{os.uname().nodename}:{os.getpid()}:{uuid4().hex[:8]}"
 
     def start(self, *, look: bool = True) -> None:
         """Take on what dead processes left; `look` is False where nothing can be there."""
@@ -188,7 +187,7 @@ class Runs:
         if worker is None or until is None or until < utc():
             return True
         host, pid, _ = str(worker).rsplit(":", 2)
-        return host == socket.gethostname() and (int(pid) == os.getpid() or not _lives(int(pid)))
+        return host == os.uname().nodename and (int(pid) == os.getpid() or not _lives(int(pid)))
 
     async def resume(self, row: Row) -> Active | None:
         """Go on with a run; None when another worker was first."""
