@@ -16,11 +16,6 @@ WRITE: dict[str, object] = {
     "required": ["path", "content"],
     "additionalProperties": False,
 }
-TASK: dict[str, object] = {
-    "type": "object",
-    "properties": {"persona": {"type": "string"}, "task": {"type": "string"}},
-    "required": ["persona", "task"],
-}
 
 
 @dataclass
@@ -74,10 +69,3 @@ class WriteFile(Tool):
         with (context.workspace / str(args["path"])).open("a") as file:
             file.write(str(args["content"]))
         return {"written": len(str(args["content"]))}
-
-
-class Delegate(Tool):
-    """Stands for `agent_task`, which the loop runs itself."""
-
-    def __init__(self) -> None:
-        super().__init__("agent_task", "read", TASK, repeatable=True)

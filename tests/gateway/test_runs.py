@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent_tools import Delegate, ReadFile, Tool, WriteFile
+from agent_tools import ReadFile, Tool, WriteFile
 from execution_platform import _json
 from execution_platform.testing import Call, FakeUpstream, Script, Status, Text, Thinking
 from looping import in_loop
@@ -33,7 +33,7 @@ WRITE = Call("write_file", {"path": "a.txt", "content": "hello"})
 def equip(served: Served) -> tuple[ReadFile, WriteFile]:
     """Tools in the gateway's registry."""
     read, write = ReadFile(), WriteFile()
-    for tool in (read, write, Delegate()):
+    for tool in (read, write):
         served.gateway.state.tools.register(tool)
     return read, write
 

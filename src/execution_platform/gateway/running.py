@@ -13,6 +13,7 @@ from execution_platform.runtime.agent.store import RunStore
 from execution_platform.runtime.agent.workshop import Workshop
 from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.snapshot import Snapshot
+from execution_platform.tool_bridge.delegate import AgentTask
 from execution_platform.tool_bridge.registry import ToolRegistry
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Running:
         self._bookkeeping = bookkeeping
         self.roots: tuple[str, ...] = ()
         """Directories that may be named as a workspace beside those of the configuration."""
+        registry.register(AgentTask())
         pepper = Pepper(settings.key_pepper, settings.master_key, settings.workspace_root)
         self.workshop = Workshop(
             registry=registry,

@@ -3,7 +3,7 @@
 from execution_platform.dialects.base import Dialect
 from execution_platform.dialects.envelope import MARK
 from execution_platform.dialects.native import errors, models, relay, request, response
-from execution_platform.dialects.native.errors import decode_event, decode_exception, status_of
+from execution_platform.dialects.native.errors import decode_event, decode_exception, public_message, status_of
 from execution_platform.dialects.native.parts import NAME
 from execution_platform.dialects.native.request import PlatformOptions, decode_message, encode_message, platform_options
 from execution_platform.dialects.native.stream import Encoder
@@ -18,6 +18,7 @@ __all__ = [
     "decode_message",
     "encode_message",
     "platform_options",
+    "public_message",
     "status_of",
 ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from execution_platform import _json
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Downstream
+from execution_platform.dialects.native import public_message
 from execution_platform.exceptions import BudgetExceeded, ExecutionPlatformError
 from execution_platform.runtime.agent.agent import Agent, Ears, End
 from execution_platform.runtime.agent.asking import Asking
@@ -230,10 +231,7 @@ class Active(Ears):
         extra = self._downstream.extra
         extra["stop_reason"], extra["steps"] = end.reason, end.steps
         if end.error is not None:
-            self.log.note(
-                "error",
-                _json.dumps({"error": end.error.message, "code": end.error.code, "retryable": end.error.retryable}),
-            )
+            self.log.add(dialect("native").error_frame(end.error, self.run_id))
         else:
             self.log.add(self._encoder.send(self._splice.end(end.finish, end.usage)) + self._encoder.close())
         self.status = _STATUS.get(end.reason, "stopped")
@@ -243,7 +241,7 @@ class Active(Ears):
             "reason": end.reason,
             "steps": end.steps,
             "answer": end.text,
-            "error": None if end.error is None else f"{end.error.code}: {end.error.message}",
+            "error": None if end.error is None else f"{end.error.code}: {public_message(end.error)}",
             "input_tokens": 0 if usage is None else usage.prompt_tokens,
             "output_tokens": 0 if usage is None else usage.completion_tokens,
             "cost_nanos": 0 if usage is None else round((usage.cost_usd or 0.0) * NANOS),
