@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
 from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
+from execution_platform.config.runs import RawRuns
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
 from execution_platform.config.tools import RawTools
@@ -377,6 +378,7 @@ class RawConfig(Raw):
         default_factory=RawBreaker, description="Breaker limits of providers that set none."
     )
     tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
+    runs: RawRuns = Field(default_factory=RawRuns, description="Agent runs.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Other names for models.")

@@ -36,6 +36,7 @@ from execution_platform.gateway.endpoints import (
     personas,
     prices,
     requests,
+    runs,
     tenants,
     tools,
 )
@@ -63,6 +64,7 @@ MODULES = (
     personas,
     prices,
     requests,
+    runs,
     tenants,
     tools,
 )

@@ -26,6 +26,7 @@ from execution_platform.gateway.record import access_record, observe, observe_sh
 from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.tooling import Tooling
@@ -39,9 +40,6 @@ from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
 from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
-from execution_platform.runtime.agent.limits import Limits
-from execution_platform.runtime.agent.workshop import Workshop
-from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
@@ -54,13 +52,14 @@ _STREAM_SECONDS = 3600.0
 class State:
     """The composition of one process. Everything a request reads is behind `snapshot` and `authenticator`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, log: LineLog | None = None) -> None:
+        """`log` is used where standard output is somebody else's."""
         self.settings = settings
         self.loop: asyncio.AbstractEventLoop
         """The event loop that serves; looking for the running one costs each request a system call."""
         self.started = False
         """Within the life of the server, where there is an event loop."""
-        self.log = LineLog()
+        self.log = LineLog() if log is None else log
         self.metrics = Metrics()
         self.pulse = Pulse()
         self.tooling = Tooling(settings, self._tell)
@@ -104,19 +103,12 @@ class State:
             settings, self.bookkeeping, self.budgeting, self.log, self._tenants, redis_down=self._redis_down
         )
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
-        self.workshop = Workshop(
-            registry=self.tools,
-            snapshot=lambda: self.snapshot,
-            books=self.books,
-            workspaces=lambda: Workspaces(settings.workspace_root),
-            limits=Limits,
-            turn_seconds=settings.timeout,
-        )
+        self.running = Running(settings, self.tools, lambda: self.snapshot, self.bookkeeping, self._tell)
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
 
-    async def start(self) -> None:
-        """Look for local servers, then serve, and listen to changes of the configuration."""
+    async def start(self, *, take_on: bool = True) -> None:
+        """Look for local servers, then serve, listen to changes of the configuration, and take on runs that were left."""
         self.loop = asyncio.get_running_loop()
         self.pulse.start()
         await self.bookkeeping.start()
@@ -133,6 +125,8 @@ class State:
         if await self.builder.discover():
             await self.lifecycle.discovered()
         self.lifecycle.start()
+        if take_on:
+            self.running.start()
         self.started = True
         self.probes.follow(self.snapshot)
         self.log.event(
@@ -145,6 +139,7 @@ class State:
         self.lag.stop()
         if self.siblings is not None:
             await self.siblings.stop()
+        await self.running.stop()
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()
