@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Literal
 
 from execution_platform.config.pricing import PriceOverride
+from execution_platform.config.runs import RunsConfig
 from execution_platform.config.secret import SecretRef
+from execution_platform.config.tools import ToolsConfig
 from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
@@ -283,6 +285,8 @@ class LedgerConfig:
 
     durability: Durability = "process"
     journal_cap: int = 256 * 1024 * 1024
+    lost_after: float = 600.0
+    """Seconds without a sign of life after which a worker on another machine is gone for good."""
     log_requests: bool = True
     request_days: int = 30
     content_of: tuple[str, ...] = ()
@@ -339,6 +343,8 @@ class Resolved:
     drain: DrainLimits = field(default_factory=DrainLimits)
     oidc: OidcConfig | None = None
     """Login of people; None without."""
+    tools: ToolsConfig = field(default_factory=ToolsConfig)
+    runs: RunsConfig = field(default_factory=RunsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)

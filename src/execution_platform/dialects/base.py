@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from execution_platform.exceptions import ExecutionPlatformError, ProviderError
+from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError, ProviderError
 from execution_platform.spi.events import Event
 from execution_platform.spi.loss import Loss
 from execution_platform.spi.parts import Origin
@@ -89,6 +89,8 @@ class Metered:
     committed: bool = False
     finished: bool = False
     error: ProviderError | None = None
+    broken: ProviderError | None = None
+    """What came is no stream of this dialect any more. It was not passed on, nor what followed, so the error is ours to tell."""
     deltas: int = 0
     """Pieces of the answer that have passed since its head, for the case that its usage never comes."""
     characters: int = 0
@@ -96,6 +98,11 @@ class Metered:
     head: bytes = b""
     sample: bytes = b""
     """Where they were not: the first frames as they came, and the last ones."""
+
+    def break_off(self, what: str) -> None:
+        """Note that `what` came instead of a frame; of a stream that has ended, or told of its failure, nothing more is expected."""
+        if self.error is None and self.broken is None and not self.finished:
+            self.broken = ProtocolError(f"the provider's stream holds {what}", kind=ErrorKind.PROTOCOL)
 
 
 class StreamDecoder(Protocol):
@@ -137,6 +144,10 @@ class Relay(Protocol):
 
     def feed(self, data: bytes) -> bytes:
         """The complete frames of what has come so far, except frames the caller must not see."""
+        ...
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what `feed` has given last, which is `shown` and not empty."""
         ...
 
     def close(self) -> bytes:
