@@ -11,7 +11,7 @@ from execution_platform.dialects.sse import (
     HEARTBEAT,
     Frame,
     FrameSplitter,
-    Shape,
+    Seams,
     SseDecoder,
     data_frame,
     event_frame,
@@ -107,6 +107,7 @@ def test_a_carriage_return_at_the_very_end_may_be_half_of_a_line_end():
 
 @pytest.mark.parametrize("size", [7, 1000])
 def test_a_frame_without_an_end_is_refused(size):
+    """P6: a line of a stream has a greatest length."""
     decoder = SseDecoder(max_frame=100)
     with pytest.raises(ProtocolError) as raised:
         for _ in range(0, 2000, size):
@@ -152,7 +153,7 @@ ill_shaped = st.sampled_from(
 @given(st.lists(st.one_of(well_shaped, ill_shaped), max_size=6))
 def test_frames_whose_seams_fit_hold_nothing_but_objects(blocks):
     whole = b"".join(blocks)
-    frames = Shape().frames(whole)
+    frames = Seams().frames(whole)
     assert not frames or (frames == len(blocks) and all(map(holds_object, split_frames(whole))))
 
 
@@ -161,11 +162,11 @@ def test_frames_whose_seams_fit_hold_nothing_but_objects(blocks):
 )
 @pytest.mark.parametrize("count", [1, 2, 53])
 def test_frames_of_one_shape_are_counted(head, end, count):
-    shape = Shape(head, end)
+    seams = Seams(head, end)
     block = head + b'a": 1}' + end
-    assert shape.frames(block * count) == count
+    assert seams.frames(block * count) == count
     for junk in (head + b"x" + end, b"data: {broken}" + end, b"event: e\ndata: x" + end):
-        assert shape.frames(block * count + junk + block) == 0
-        assert shape.frames(junk + block * count) == 0
-        assert shape.frames(block * count + junk) == 0
-    assert shape.frames(b"") == 0
+        assert seams.frames(block * count + junk + block) == 0
+        assert seams.frames(junk + block * count) == 0
+        assert seams.frames(block * count + junk) == 0
+    assert seams.frames(b"") == 0

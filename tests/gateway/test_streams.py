@@ -356,6 +356,8 @@ def test_a_slow_drip_is_no_failure(client: str, target: str, tmp_path: Path) -> 
 def test_a_client_that_leaves_closes_the_upstream_at_once(
     client: str, target: str, moment: str, tmp_path: Path
 ) -> None:
+    """T5, R16: streamed or not."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             log = Log(gateway, tmp_path)

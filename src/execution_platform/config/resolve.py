@@ -16,11 +16,13 @@ from execution_platform.config.schema import RawConfig
 from execution_platform.config.secret import SecretRef, has_secret
 from execution_platform.config.settings import Settings
 from execution_platform.config.spending_limits import resolve_spending
+from execution_platform.config.tools import resolve_tools
 from execution_platform.config.values import (
     Budget,
     CircuitBreaker,
     DrainLimits,
     GatewayKeyConfig,
+    IdempotencyConfig,
     LedgerConfig,
     Limits,
     LogicalModel,
@@ -82,7 +84,9 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         rate_limits=resolve_rate_limits(raw, settings, personas=personas, providers=providers, problems=problems),
         drain=DrainLimits(**raw.drain.model_dump()),
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
+        tools=resolve_tools(raw.tools),
         trusted_proxies=tuple(raw.trusted_proxies),
+        idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),
         ledger=LedgerConfig(**raw.ledger.model_dump(exclude={"content_of"}), content_of=tuple(raw.ledger.content_of)),
         spending=resolve_spending(raw.budgets, personas, keys, settings),
         loss_policy=raw.loss_policy,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from execution_platform.config.pricing import PriceOverride
 from execution_platform.config.secret import SecretRef
+from execution_platform.config.tools import ToolsConfig
 from execution_platform.spi.loss import LossPolicy
 
 Origin = Literal["file", "environment", "builtin"]
@@ -283,10 +284,21 @@ class LedgerConfig:
 
     durability: Durability = "process"
     journal_cap: int = 256 * 1024 * 1024
+    lost_after: float = 600.0
+    """Seconds without a sign of life after which a worker on another machine is gone for good."""
     log_requests: bool = True
     request_days: int = 30
     content_of: tuple[str, ...] = ()
     """Tenants whose prompts and answers are kept in the request log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyConfig:
+    """Requests that come with an idempotency key."""
+
+    keep_hours: float = 24.0
+    wait_seconds: float = 60.0
+    answer: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,9 +338,11 @@ class Resolved:
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    idempotency: IdempotencyConfig = field(default_factory=IdempotencyConfig)
     drain: DrainLimits = field(default_factory=DrainLimits)
     oidc: OidcConfig | None = None
     """Login of people; None without."""
+    tools: ToolsConfig = field(default_factory=ToolsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)

@@ -21,6 +21,11 @@ class Frame(NamedTuple):
     data: bytes
 
 
+def count_pieces(shown: bytes) -> int:
+    """How many pieces of an answer are in some whole frames, or in what is no stream of events."""
+    return shown.count(b"data: ") or 1
+
+
 class FrameSplitter:
     """Splits a byte stream after blank lines, whatever the line ends are, and keeps the tail.
 
@@ -152,7 +157,7 @@ def _frame(block: bytes) -> Frame | None:
     return Frame(event, b"\n".join(data)) if data else None
 
 
-class Shape:
+class Seams:
     """What whole frames look like at their seams when the data of each is a JSON object on one line.
 
     JSON has no line breaks, so `data:` after one is always a new line of the stream: as many of those as there are seams mean that

@@ -6,7 +6,7 @@ ends the stream with the dialect's error event, never with a clean end.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -28,22 +28,29 @@ from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
 from execution_platform.runtime.throttle import throttle_target
+from execution_platform.runtime.tiers import tier_for, tiered
 from execution_platform.runtime.unbroken import Unbroken, read_on
 from execution_platform.spi.events import Event, Failed
+from execution_platform.spi.response import ChatResponse
 from execution_platform.transport.http import Reply
 
-_JSON = "application/json"
 T = TypeVar("T")
+_JSON = "application/json"
 
 
 async def execute(call: Call) -> Answer:
     """Answer a chat call that `plan` has given a route."""
+    return await first_of(call, partial(_attempt, call))
+
+
+async def first_of(call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
+    """What the first try of the call's targets gives that does not fail; the call's outcome is that of this try."""
     route = call.route
     targets: Sequence[Target] = route.targets if route is not None else ()
     hedge = route.hedge if route is not None else False
     run = call.outcome.run = run_for(call, stream=call.peek.stream, hedge=hedge)
 
-    answer = await first_to_commit(targets, partial(_attempt, call), run)
+    answer = await first_to_commit(targets, attempt, run)
     winner = run.winner
     if winner is not None:
         call.outcome.adopt(winner)
@@ -51,7 +58,15 @@ async def execute(call: Call) -> Answer:
     return answer
 
 
-async def _attempt(call: Call, attempt: Attempt) -> Answer:
+class Opening(NamedTuple):
+    """A try that is about to be made: who is asked, and what is known of the asking."""
+
+    provider: Provider
+    exchange: Exchange
+
+
+async def opening(call: Call, attempt: Attempt) -> Opening:
+    """The provider and the exchange of a try, within the limits of its target. Raises `RateLimited`, `NotConfigured`."""
     provider = call.snapshot.provider(attempt.target.provider)
     if call.snapshot.limits.for_targets:
         await throttle_target(call, attempt)
@@ -62,6 +77,11 @@ async def _attempt(call: Call, attempt: Attempt) -> Answer:
     attempt.simulated = provider.simulated
     if ARMED:
         await reach("kernel.before_dispatch")
+    return Opening(provider, exchange)
+
+
+async def _attempt(call: Call, attempt: Attempt) -> Answer:
+    provider, exchange = await opening(call, attempt)
     # A model that calls no tools would pass over them in silence; the translation says so.
     carries = not call.peek.has_tools or exchange.profile.tool_calling == "native"
     if isinstance(provider, WireProvider) and carries and passes_through(call, provider) and not may_continue(call):
@@ -86,9 +106,9 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     if not call.sse:
         path = path.partition("?")[0]
     if not peek.stream:
-        return Answer(
-            _JSON, body=await whole_answer(provider, exchange, _whole(attempt, provider, path, body, exchange))
-        )
+        reply = provider.send(path, body, exchange)
+        whole = _whole(reply, attempt, provider=provider, exchange=exchange, meter=dialect.meter)
+        return Answer(_JSON, body=await whole_answer(provider, exchange, whole))
     relay = dialect.relay(peek)
     attempt.metered = relay.metered
     opened = await first_content(attempt, provider, exchange, _open(provider, path, body, exchange, relay))
@@ -98,10 +118,17 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     return Answer(call.stream_type, stream=_relay_rest(call, attempt, relay, opened))
 
 
-async def _whole(attempt: Attempt, provider: WireProvider, path: str, body: bytes, exchange: Exchange) -> bytes:
+async def _whole(
+    reply: Awaitable[Reply],
+    attempt: Attempt,
+    *,
+    provider: WireProvider,
+    exchange: Exchange,
+    meter: Callable[[bytes], Metered],
+) -> bytes:
     """A whole answer, metered."""
-    data = await provider.read(await provider.send(path, body, exchange), exchange)
-    attempt.metered = metered = provider.dialect.meter(data)
+    data = await provider.read(await reply, exchange)
+    attempt.metered = metered = meter(data)
     if metered.error is not None:
         raise metered.error
     return data
@@ -154,7 +181,7 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
         async for data in opened.chunks:
             out = relay.feed(data)
             if out:
-                metered.deltas += out.count(b"data: ") or 1
+                metered.deltas += relay.pieces(out)
                 metered.sample = out
                 if metered.finished:
                     enter_end(call)
@@ -225,19 +252,37 @@ def downstream_for(call: Call, attempt: Attempt, provider: Provider) -> Downstre
 
 
 async def _translated(call: Call, attempt: Attempt, provider: Provider, exchange: Exchange) -> Answer:
-    request = canonical(call)
     watch = Watch(call, attempt)
     if not call.peek.stream:
-        response = watch.response(await whole_answer(provider, exchange, provider.complete(request, exchange)))
+        response = watch.response(await whole_answer(provider, exchange, _complete(call, provider, exchange)))
         encoded = call.dialect.encode_response(response, downstream_for(call, attempt, provider))
         attempt.losses.extend(encoded.losses)
         return Answer(_JSON, body=encoded.body)
-    stream = provider.stream(replace(request, stream=True), exchange)
+    committed = await open_stream(call, attempt, provider, exchange)
+    return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
+
+
+async def open_stream(call: Call, attempt: Attempt, provider: Provider, exchange: Exchange) -> Committed:
+    """The provider's answer as events, past its commit point. A model that calls no tools calls them by text."""
+    request = replace(canonical(call), stream=True)
+    tier = tier_for(request, exchange)
+    stream = provider.stream(request if tier is None else tier.request, exchange)
+    if tier is not None:
+        stream = tiered(tier, stream)
     committed = await first_content(attempt, provider, exchange, commit(stream, attempt.metered))
     if not exchange.profile.cancel_stops_billing:
         committed.rest = Unbroken(committed.rest)
     attempt.keeps, attempt.discard = True, committed.aclose
-    return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
+    return committed
+
+
+async def _complete(call: Call, provider: Provider, exchange: Exchange) -> ChatResponse:
+    """The provider's answer as a whole."""
+    request = canonical(call)
+    tier = tier_for(request, exchange)
+    if tier is None:
+        return await provider.complete(request, exchange)
+    return tier.response(await provider.complete(tier.request, exchange))
 
 
 async def _encode_rest(

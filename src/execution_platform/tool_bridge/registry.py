@@ -6,32 +6,67 @@ function. Such tools are loaded when a registry is first read, never on import.
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from copy import copy
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 from execution_platform.config.problems import suggest
-from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError, ToolNotFound, ToolTimeout
+from execution_platform.exceptions import (
+    ConfigError,
+    ExecutionPlatformError,
+    ToolDenied,
+    ToolError,
+    ToolNotFound,
+    ToolTimeout,
+)
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.tool_bridge.context import ContextualTool, ToolContext
 from execution_platform.tool_bridge.function import FunctionTool
+from execution_platform.tool_bridge.permissions import check_level
 from execution_platform.tool_bridge.protocol import ToolProtocol, ToolResult
+from execution_platform.tool_bridge.results import normalised
 
 ENTRY_POINTS = "execution_platform.tools"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _NO_ARGUMENTS: Mapping[str, object] = {"type": "object", "properties": {}}
 
 Run = Callable[..., Coroutine[Any, Any, object]]
+Refused = Callable[[str, ToolDenied, ToolContext | None], None]
+"""Told of every call that was refused: the tool, why, and whose it was."""
 
 
 class ToolRegistry:
-    """The tools of one gateway or one program. `seconds` is how long a call may take."""
+    """The tools of one gateway or one program.
 
-    def __init__(self, *, seconds: float = 30.0, installed: bool = True) -> None:
+    `seconds` is how long a call may take, unless the tool says so itself by an attribute of that name.
+    """
+
+    def __init__(self, *, seconds: float = 30.0, installed: bool = True, refused: Refused | None = None) -> None:
         self._seconds = seconds
+        self._builtin: Mapping[str, ToolProtocol] = {}
+        self._absent: Mapping[str, ToolError] = {}
         self._tools: dict[str, ToolProtocol] = {}
         self._unread = installed
+        self._refused = refused
+
+    def configure(
+        self, tools: Iterable[ToolProtocol], *, seconds: float, absent: Mapping[str, ToolError] | None = None
+    ) -> None:
+        """Put the platform's own tools, as configured now, in the place of those of before.
+
+        `absent` are own tools that are not there, by name, with what to tell who asks for them. Raises `ConfigError` when a
+        tool bears the name of a registered one.
+        """
+        own = {tool.name: tool for tool in tools}
+        self._refuse_taken(own)
+        self._builtin, self._seconds, self._absent = own, seconds, absent or {}
+
+    def _refuse_taken(self, own: Mapping[str, ToolProtocol]) -> None:
+        taken = sorted(own.keys() & self._tools.keys())
+        if taken:
+            raise ConfigError(f"tool {taken[0]!r} is one of the platform's own; give the registered one another name")
 
     def register(self, tool: ToolProtocol | ToolDefinition, run: Run | None = None) -> None:
         """Add a tool under its name: one that follows `ToolProtocol`, or a definition with the coroutine function to run.
@@ -41,29 +76,44 @@ class ToolRegistry:
         self._add(_as_tool(tool, run))
 
     def tools(self) -> tuple[ToolProtocol, ...]:
-        """Every tool, in the order of registration, those of installed packages last."""
+        """Every tool: the platform's own, then the others in the order of registration, those of installed packages last."""
         return tuple(self._all().values())
 
     def tool(self, name: str) -> ToolProtocol:
-        """One tool. Raises `ToolNotFound` with the nearest names."""
+        """One tool. Raises `ToolNotFound` with the nearest names, or why a tool of the platform's own is not there."""
         found = self._all().get(name)
+        if found is None and name in self._absent:
+            raise copy(self._absent[name])
         if found is None:
-            known = suggest(name, self._tools) or "No tool is registered."
+            known = suggest(name, self._all()) or "No tool is registered."
             raise ToolNotFound(f"no tool has the name {name!r}. {known}", param="name")
         return found
 
     async def invoke(
         self, name: str, arguments: Mapping[str, object] | None = None, *, context: ToolContext | None = None
     ) -> ToolResult:
-        """Check the arguments and run the tool; one that works in a workspace needs the context of the call.
+        """Check the level and the arguments and run the tool; one that works in a workspace needs the context of the call.
 
-        Raises `ToolNotFound`, `InvalidToolArguments`, `ToolTimeout`, or the `ToolError` the tool raised. Any other exception of a
-        tool becomes a `ToolError` that names its type only: what it says may hold what a model should not read.
+        The result is plain JSON of a size a model can read. Raises `ToolNotFound`, `ToolDenied`, `InvalidToolArguments`,
+        `ToolTimeout`, or the `ToolError` the tool raised. Any other exception of a tool becomes a `ToolError` that names its
+        type only: what it says may hold what a model should not read.
         """
         tool = self.tool(name)
         args: Mapping[str, object] = {} if arguments is None else arguments
-        tool.validate_args(args)
-        limit = asyncio.timeout(self._seconds)
+        try:
+            if context is not None:
+                check_level(tool, context.level)
+            tool.validate_args(args)
+            return ToolResult(normalised((await self._run(tool, args, context)).output))
+        except ToolDenied as error:
+            if self._refused is not None:
+                self._refused(name, error, context)
+            raise
+
+    async def _run(self, tool: ToolProtocol, args: Mapping[str, object], context: ToolContext | None) -> ToolResult:
+        own: object = getattr(tool, "seconds", None)
+        seconds = own if isinstance(own, float) else self._seconds
+        name, limit = tool.name, asyncio.timeout(seconds)
         try:
             async with limit:
                 if context is not None and isinstance(tool, ContextualTool):
@@ -73,7 +123,7 @@ class ToolRegistry:
             raise
         except Exception as error:
             if limit.expired() and isinstance(error, TimeoutError):
-                raise ToolTimeout(f"tool {name!r} did not finish within {self._seconds:g} seconds") from error
+                raise ToolTimeout(f"tool {name!r} did not finish within {seconds:g} seconds") from error
             raise ToolError(f"tool {name!r} failed ({type(error).__name__})") from error
 
     def _all(self) -> Mapping[str, ToolProtocol]:
@@ -86,7 +136,7 @@ class ToolRegistry:
                 if not isinstance(published, ToolProtocol):
                     raise ConfigError(f"entry point {ENTRY_POINTS}: {entry.name} ({entry.value}) is no tool")
                 self._add(published)
-        return self._tools
+        return {**self._builtin, **self._tools}
 
     def _add(self, tool: ToolProtocol) -> None:
         # It is somebody else's object, so its types are not to be taken for granted.
@@ -95,7 +145,7 @@ class ToolRegistry:
             raise ConfigError(
                 f"tool {name!r}: a name is a letter or _, then letters, digits, _, - or ., at most 64 in all"
             )
-        if name in self._tools:
+        if name in self._tools or name in self._builtin:
             raise ConfigError(f"tool {name!r} is registered already; give one of the two another name")
         if not isinstance(parameters, Mapping) or cast("Mapping[str, object]", parameters).get("type") != "object":
             raise ConfigError(f"tool {name!r}: parameters must be a JSON Schema with type: object")

@@ -9,7 +9,7 @@ that a process without tool calls does not pay.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
@@ -28,13 +28,13 @@ _LONGEST_VALUE = 60
 _LONGEST_SCHEMA = 4000
 
 
-def function_schema(function: Callable[..., object]) -> dict[str, object]:
+def function_schema(function: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, object]:
     """The JSON Schema of a function's arguments, from its annotations and defaults.
 
-    `Annotated[T, "text"]` gives a parameter its description. Raises `ConfigError` for a signature that a JSON object of
-    arguments cannot fill.
+    `Annotated[T, "text"]` gives a parameter its description. Parameters `without` are left out: somebody else fills them.
+    Raises `ConfigError` for a signature that a JSON object of arguments cannot fill.
     """
-    types = parameter_types(function)
+    types = {name: kind for name, kind in parameter_types(function).items() if name not in without}
     try:
         parts, definitions = _json.schemas(list(types.values()))
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Upstream HTTP/1.1 over aiohttp's pool, TLS and parser.
+"""Upstream HTTP/1.1 over aiohttp's pool and TLS.
 
 Theory of operation
 -------------------
@@ -9,8 +9,8 @@ within milliseconds that nobody listens any more.
 
 The request is written by this module instead of `aiohttp.ClientSession`, whose redirects, cookies, proxies, netrc, tracing,
 payload types and body-writing task cost two thirds of a call and are all unwanted here: nothing is followed, remembered,
-looked up in the environment or decoded. What is used of aiohttp is the connector (`connect`), the connection (`release`,
-`close`) and its protocol (`set_response_params`, `read`).
+looked up in the environment or decoded. What is used of aiohttp is the connector (`connect`) and the connection (`release`,
+`close`); the protocol on it is a `Wire`.
 
 Rules: a body that is not at its end is never given back to the pool; an answer that is compressed although `identity` was
 asked for is refused; lines, header count and body size are bounded; the texts of errors name the host and nothing else.
@@ -20,18 +20,16 @@ import asyncio
 import builtins
 import math
 import re
+from collections.abc import Mapping
 from ssl import SSLContext
 from typing import Final, NamedTuple
 
 import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import BadHttpMessage
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
-from execution_platform.transport.call import HttpCall
+from execution_platform.transport.call import FixedHeaders, HttpCall
 from execution_platform.transport.failures import (
     FAILURES,
     WIRE_ERRORS,
@@ -39,21 +37,17 @@ from execution_platform.transport.failures import (
     not_answered,
     not_connected,
 )
-from execution_platform.transport.pool import Destination, Dial, Pool, Wire, abort
-from execution_platform.transport.reply import Reply, Watch
+from execution_platform.transport.pool import Destination, Dial, Pool
+from execution_platform.transport.reply import Reply
 from execution_platform.transport.timeouts import Timeouts
+from execution_platform.transport.vigil import Vigil
+from execution_platform.transport.wire import Wire
 
 __all__ = ["HttpCall", "HttpTransport", "Reply"]
 
-_READ_BUFFER: Final = 256 * 1024
-_LONGEST_LINE: Final = 16 * 1024
-_MOST_HEADERS: Final = 128
-_MOST_INTERIM: Final = 8
 _LONG_BODY: Final = 64 * 1024
 _ROUTES_KEPT: Final = 4096
 _LIMITS_KEPT: Final = 256
-_OK: Final = 200
-_SWITCHING: Final = 101
 _METHOD: Final = re.compile(r"[A-Z]+")
 _STALE_TRIES: Final = 3
 _STALE_WITHIN: Final = 1.0
@@ -81,6 +75,7 @@ class _Route(NamedTuple):
     head: bytes
     """Request line and the headers that are always sent."""
     host: str
+    vigil: Vigil
 
 
 class HttpTransport:
@@ -111,8 +106,7 @@ class HttpTransport:
         self._dns_seconds = dns_seconds
         self._ssl = ssl
         self._most = most
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._connector: Pool | None = None
+        self._open: tuple[Pool, Vigil] | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
         self._limits: dict[float, aiohttp.ClientTimeout] = {}
 
@@ -128,11 +122,9 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        loop = asyncio.get_running_loop()
-        connector = self._connector
-        if connector is None or loop is not self._loop:
-            connector = self._open(loop)
-        route = self._routes.get((call.method, call.url)) or self._route(call, loop)
+        connector, vigil = self._opened()
+        loop = vigil.loop
+        route = self._routes.get((call.method, call.url)) or self._route(call, vigil)
         until = loop.time() + timeouts.total
         if deadline is not None and deadline < until:
             until = deadline
@@ -161,51 +153,50 @@ class HttpTransport:
         self, connection: Connection, call: HttpCall, route: _Route, timeouts: Timeouts, until: float
     ) -> Reply | None:
         """Write the request and await the head; None when the connection proves to have been closed before."""
-        wire = connection.protocol
+        wire: object = connection.protocol
         transport = connection.transport
+        vigil = route.vigil
         if not isinstance(wire, Wire) or transport is None:
             connection.close()
             return None
         kept, wire.kept = wire.kept, True
-        wire.set_response_params(
-            skip_payload=call.method == "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-            read_bufsize=_READ_BUFFER,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
-            max_headers=_MOST_HEADERS,
-        )
         silence = max(timeouts.first_token, timeouts.idle) if call.stream else timeouts.total
-        watch: Watch | None = None
+        reply = Reply(connection, wire, vigil, vigil.loop, host=route.host, most=self._most)
         try:
+            wire.expect(reply, bodyless=call.method == "HEAD")
             _write(transport, route.head, call)
-            watch = Watch(wire, silence, until)
-            message, payload = await _head(wire)
+            await reply.head(silence, until)
         except BaseException as error:
-            if watch is not None:
-                watch.stop()
-            abort(connection)
+            was_young = reply.is_young(_STALE_WITHIN)
+            reply.close()
             if not isinstance(error, FAILURES):
                 raise
-            if kept and watch is not None and watch.is_young(_STALE_WITHIN) and is_disconnect(error):
+            if kept and was_young and is_disconnect(error):
                 return None
             raise not_answered(error, route.host) from error
-        watch.reading(timeouts.idle if call.stream else timeouts.total)
-        reply = Reply(message, payload, connection, wire, watch, host=route.host, most=self._most)
-        if "content-encoding" in message.headers:
+        reply.reading(timeouts.idle if call.stream else timeouts.total)
+        if "content-encoding" in reply.headers:
             _refuse_compressed(reply)
         return reply
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> Pool:
-        self._loop = loop
-        self._routes.clear()
-        self._connector = Pool(
-            limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
-        )
-        return self._connector
+    @property
+    def vigil(self) -> Vigil:
+        """Who watches over what its calls wait for, in the running event loop."""
+        return self._opened()[1]
 
-    def _route(self, call: HttpCall, loop: asyncio.AbstractEventLoop) -> _Route:
+    def _opened(self) -> tuple[Pool, Vigil]:
+        """The pool of the running event loop, and who watches over its calls."""
+        loop = asyncio.get_running_loop()
+        opened = self._open
+        if opened is None or opened[1].loop is not loop:
+            self._routes.clear()
+            pool = Pool(
+                limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
+            )
+            opened = self._open = (pool, Vigil(loop))
+        return opened
+
+    def _route(self, call: HttpCall, vigil: Vigil) -> _Route:
         url = URL(call.url)
         if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
             raise ValueError("the upstream's URL must be http:// or https:// with a host and without user or password")
@@ -213,7 +204,9 @@ class HttpTransport:
             raise ValueError(f"{call.method!r} is no HTTP method")
         host = url.host_port_subcomponent or url.raw_host
         head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
-        route = _Route(Destination(url.with_fragment(None), loop, ssl=self._ssl), head.encode("ascii"), host)
+        route = _Route(
+            Destination(url.with_fragment(None), vigil.loop, ssl=self._ssl), head.encode("ascii"), host, vigil
+        )
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         self._routes[call.method, call.url] = route
@@ -221,34 +214,36 @@ class HttpTransport:
 
     async def aclose(self) -> None:
         """Close every connection; a later `send` opens new ones."""
-        connector, self._connector = self._connector, None
-        if connector is not None:
-            await connector.close()
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[1].stop()
+            await opened[0].close()
 
 
 def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:
     """Hand the whole request to the connection; a short one as one piece."""
-    lines = [f"{name}: {value}\r\n" for name, value in call.headers.items() if name.lower() not in _OWN_HEADERS]
-    text = "".join(lines)
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        raise ValueError("a header to the upstream has a line break or a NUL in it")
+    headers = call.headers
+    if type(headers) is FixedHeaders:
+        text = getattr(headers, "text", None)
+        if text is None:
+            text = headers.text = _lines(headers)
+    else:
+        text = _lines(headers)
     size = len(call.body)
     end = b"\r\n" if not size and call.method in _BODYLESS else b"content-length: %d\r\n\r\n" % size
     if size < _LONG_BODY:
-        transport.write(b"".join((head, text.encode(), end, call.body)))
+        transport.write(b"".join((head, text, end, call.body)))
     else:
-        transport.writelines((b"".join((head, text.encode(), end)), call.body))
+        transport.writelines((b"".join((head, text, end)), call.body))
 
 
-async def _head(wire: Wire) -> tuple[RawResponseMessage, StreamReader]:
-    """The head of the answer, past what is said in the interim (1xx)."""
-    for _ in range(_MOST_INTERIM):
-        message, payload = await wire.read()
-        if message.code >= _OK:
-            return message, payload
-        if message.code == _SWITCHING:
-            break
-    raise BadHttpMessage("no final status")
+def _lines(headers: Mapping[str, str]) -> bytes:
+    """The headers of a call as they are written. Raises `ValueError` for one that would be read as something else."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items() if name.lower() not in _OWN_HEADERS]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise ValueError("a header to the upstream has a line break or a NUL in it")
+    return text.encode()
 
 
 def _refuse_compressed(reply: Reply) -> None:

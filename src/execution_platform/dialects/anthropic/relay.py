@@ -13,7 +13,7 @@ from execution_platform.dialects.anthropic.response import decode_finish, read_m
 from execution_platform.dialects.anthropic.stream_decode import Sniffer, read_error_body
 from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
-from execution_platform.dialects.sse import Frame, FrameSplitter, Shape, read_frame, split_frames
+from execution_platform.dialects.sse import Frame, FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, Taker, body_object
 
 _PEEKED = ("model", "stream", "max_tokens")
@@ -33,9 +33,10 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peeked: Peek, model: str) -> bytes:
-    """The caller's bytes with the target's model."""
-    return body if peeked.model == model else _json.patch(body, {"model": model})
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model; usage is always reported."""
+    del usage
+    return body if peek.model == model else _json.patch(body, {"model": model})
 
 
 def meter(body: bytes) -> Metered:
@@ -62,7 +63,7 @@ def _is_content(event: Object) -> bool:
     return members.get("type") not in _EMPTY_AT_FIRST or bool(members.get("text") or members.get("thinking"))
 
 
-_SHAPE = Shape(b'event: content_block_delta\ndata: {"')
+_SEAMS = Seams(b'event: content_block_delta\ndata: {"')
 
 
 def _is_plain(data: bytes) -> bool:
@@ -70,12 +71,13 @@ def _is_plain(data: bytes) -> bool:
     return data.startswith(b'{"') and data.endswith(b"}") and b"message_" not in data and b"error" not in data
 
 
-class AnswerRelay:
+class StreamRelay:
     """One streamed answer on its way from provider to caller."""
 
     __slots__ = ("_sniffer", "_splitter", "_usage", "metered")
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self.metered = Metered()
         self._sniffer = Sniffer()
         self._splitter = FrameSplitter()
@@ -86,8 +88,12 @@ class AnswerRelay:
         whole = self._splitter.feed(self._sniffer.stream_bytes(data))
         if not whole:
             return whole
-        looks = not self.metered.committed or not _SHAPE.frames(whole) or b"message_" in whole or b"error" in whole
+        looks = not self.metered.committed or not _SEAMS.frames(whole) or b"message_" in whole or b"error" in whole
         return self._look(whole) if looks else whole
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error can follow."""

@@ -20,15 +20,15 @@ from execution_platform.dialects.gemini.wire import (
     resource,
     whole,
 )
-from execution_platform.dialects.sse import Shape, split_frames
+from execution_platform.dialects.sse import Seams, count_pieces, split_frames
 from execution_platform.dialects.take import Object, Taker, body_object
 from execution_platform.exceptions import ProtocolError
 from execution_platform.spi.response import Finish
 
 _PEEKED: Final = frozenset({"model", "generationConfig", "generation_config", "tools"})
 _USAGE: Final = b'"usageMetadata"'
-_SHAPE: Final = Shape()
-_SHAPE_CRLF: Final = Shape(end=b"\r\n\r\n")
+_SEAMS: Final = Seams()
+_SEAMS_CRLF: Final = Seams(end=b"\r\n\r\n")
 _SEPARATORS: Final = b" \t\r\n[],\xef\xbb\xbf"
 
 
@@ -61,8 +61,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
     """The caller's bytes: the path names the model, and usage is always reported. A model in the body is replaced."""
+    del usage
     return body if peek.model is None else _json.patch(body, {"model": resource(model)})
 
 
@@ -133,19 +134,20 @@ class _Seen:
         self.metered.finish = self._ended
 
 
-class AnswerRelay:
+class StreamRelay:
     """`dialects.base.Relay` for this dialect, in either form of the stream."""
 
     __slots__ = ("_array", "_events", "_head", "_is_array", "_report_at", "_seen", "_shape", "_waiting", "metered")
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self._seen = _Seen()
         self.metered: Metered = self._seen.metered
         self._events = Events()
         self._array = ArraySplitter()
         self._head: bytes | None = b""
         self._is_array = False
-        self._shape = _SHAPE
+        self._shape = _SEAMS
         self._waiting = b""
         """The last read with a usage that has not been looked at: only the last report counts."""
         self._report_at = REPORT_EVERY
@@ -193,7 +195,7 @@ class AnswerRelay:
                     self._report()
                 return whole
         self._report()
-        self._shape = _SHAPE_CRLF if whole.endswith(b"\r\n\r\n") else _SHAPE
+        self._shape = _SEAMS_CRLF if whole.endswith(b"\r\n\r\n") else _SEAMS
         for number, text in enumerate(texts_of(whole)):
             if not self._look(text):
                 return _before(whole, number)
@@ -215,6 +217,10 @@ class AnswerRelay:
             return False
         self._seen.chunk(wire)
         return True
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """A last frame that nothing closed but that is whole; half a frame is dropped."""

@@ -3,30 +3,37 @@
 from typing import cast
 
 from execution_platform import _json
-from execution_platform.dialects.base import Metered, Upstream
+from execution_platform.dialects.base import Metered, Peek, Upstream
 from execution_platform.dialects.native.errors import Circumstances, Told, provider_error
 from execution_platform.dialects.native.response import decode_response
 from execution_platform.dialects.native.stream_decode import decode_finish
 from execution_platform.dialects.native.usage import decode_usage
-from execution_platform.dialects.sse import Frame, FrameSplitter, Shape, read_frame, split_frames
+from execution_platform.dialects.sse import Frame, FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object
 from execution_platform.spi.parts import Origin
 
 _CONTENT = ("token", "thinking", "tool_call")
-_SHAPE = Shape(b'event: token\ndata: {"')
+_SEAMS = Seams(b'event: token\ndata: {"')
 
 
-class Relay:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model."""
+    del peek, usage
+    return _json.patch(body, {"model": model})
+
+
+class StreamRelay:
     """One stream's worth."""
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self.metered = Metered()
         self._splitter = FrameSplitter()
 
     def feed(self, data: bytes) -> bytes:
         """The complete frames of what has come so far, before the first that is none."""
         whole = self._splitter.feed(data)
-        return whole if not whole or (self.metered.committed and _SHAPE.frames(whole)) else self._look(whole)
+        return whole if not whole or (self.metered.committed and _SEAMS.frames(whole)) else self._look(whole)
 
     def _look(self, whole: bytes) -> bytes:
         shown = 0
@@ -36,6 +43,10 @@ class Relay:
                 return whole[:shown]
             shown += len(block)
         return whole
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """Nothing: a frame that never ended is dropped, as the specification of SSE says."""
