@@ -18,7 +18,7 @@ from execution_platform.exceptions import SandboxUnavailable, ToolError, ToolTim
 from execution_platform.tool_bridge.sandbox import Command, Limits
 from execution_platform.tool_bridge.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_programs
 from loops import in_loop
-from sandboxes import CANARY, MIB, Box, mounts, needs_bubblewrap, running
+from sandboxes import CANARY, MIB, Box, mounts, needs_bubblewrap, open_descriptors, running
 
 pytestmark = needs_bubblewrap
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only a gateway that is root can choose the sandbox's user")
@@ -331,10 +331,10 @@ async def test_who_waits_for_a_place_in_vain_is_told(tmp_path: Path) -> None:
 async def test_no_descriptor_of_the_gateway_is_left_open(tmp_path: Path) -> None:
     box = Box(tmp_path, limits=Limits(seconds=0.3))
     await box.sh("true")
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for script in ("true", "sleep 9", "yes", "exit 4", "setsid sleep 9 &"):
         await box.sh(script)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 # --- X6 ---
