@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
 from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
+from execution_platform.config.runs import RawRuns
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
 from execution_platform.config.tools import RawTools
@@ -333,6 +334,19 @@ class RawLedger(Raw):
     )
 
 
+class RawIdempotency(Raw):
+    """Requests that come with the header Idempotency-Key."""
+
+    keep_hours: float = Field(default=24.0, gt=0, description="How long an answer can be asked for again.")
+    wait_seconds: float = Field(
+        default=60.0, ge=0, description="Longest that a repetition waits for the first request; then it gets 409."
+    )
+    answer: Size = Field(
+        default=1024 * 1024,
+        description="Largest answer that is kept; a repetition of a request with a larger one gets 409.",
+    )
+
+
 class RawConfig(Raw):
     """The whole file."""
 
@@ -347,6 +361,9 @@ class RawConfig(Raw):
     )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
     ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
+    idempotency: RawIdempotency = Field(
+        default_factory=RawIdempotency, description="Requests that are carried out once, however often they come."
+    )
     drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
     oidc: RawOidc | None = Field(default=None, description="Login of people.")
     trusted_proxies: list[Network] = Field(
@@ -361,6 +378,7 @@ class RawConfig(Raw):
         default_factory=RawBreaker, description="Breaker limits of providers that set none."
     )
     tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
+    runs: RawRuns = Field(default_factory=RawRuns, description="Agent runs.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Other names for models.")

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from execution_platform.config.pricing import PriceOverride
+from execution_platform.config.runs import RunsConfig
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.tools import ToolsConfig
 from execution_platform.spi.loss import LossPolicy
@@ -293,6 +294,15 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyConfig:
+    """Requests that come with an idempotency key."""
+
+    keep_hours: float = 24.0
+    wait_seconds: float = 60.0
+    answer: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OidcConfig:
     """The provider people log in at, and who they are here."""
 
@@ -329,10 +339,12 @@ class Resolved:
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    idempotency: IdempotencyConfig = field(default_factory=IdempotencyConfig)
     drain: DrainLimits = field(default_factory=DrainLimits)
     oidc: OidcConfig | None = None
     """Login of people; None without."""
     tools: ToolsConfig = field(default_factory=ToolsConfig)
+    runs: RunsConfig = field(default_factory=RunsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)

@@ -15,7 +15,8 @@ from execution_platform.storage.schema.money import (
     pricing_table,
     reservations,
 )
-from execution_platform.storage.schema.operations import alerts, request_log, webhook_outbox
+from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
+from execution_platform.storage.schema.runs import run_approvals, run_events, run_journal, runs
 
 __all__ = [
     "alerts",
@@ -26,11 +27,16 @@ __all__ = [
     "cost_events",
     "cost_rollups",
     "gateway_keys",
+    "idempotency_keys",
     "logins",
     "metadata",
     "pricing_table",
     "request_log",
     "reservations",
+    "run_approvals",
+    "run_events",
+    "run_journal",
+    "runs",
     "sessions",
     "tenants",
     "users",
