@@ -1,8 +1,12 @@
 """The defaults that bound what one process takes and how long things last, read from the code that applies them."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 from _tables import table
+
+from execution_platform import _json
 from execution_platform.config.values import DrainLimits, LedgerConfig, Limits, Retry
 from execution_platform.config.yaml import MAX_YAML_BYTES
 from execution_platform.gateway import pulse, versions
@@ -11,7 +15,7 @@ from execution_platform.ledger import journal
 from execution_platform.limits import failures
 from execution_platform.resilience import breaker, budget, cooldown
 from execution_platform.runtime import books, shadow, stash
-from execution_platform.transport import http, resolver
+from execution_platform.transport import resolver, wire
 from execution_platform.transport.timeouts import Timeouts
 
 _MIB = 1024 * 1024
@@ -72,7 +76,7 @@ def _process() -> Iterator[Row]:
         "`drain.*`",
     )
     yield "whole answer of a provider, in memory", _size(256 * _MIB), ""
-    yield "headers of an answer", f"{http._MOST_HEADERS}, each of {_size(http._LONGEST_LINE)}", ""
+    yield "headers of an answer", f"{wire._MOST_HEADERS}, each of {_size(wire._LONGEST_LINE)}", ""
     yield "copies to shadow targets, and bytes of them", f"{shadow._MOST}, {_size(shadow._MOST_BYTES)}", ""
     yield "signatures remembered for other dialects", f"{stash._MOST:,}", ""
     yield "configuration file", _size(MAX_YAML_BYTES), ""
@@ -94,6 +98,17 @@ def _kept() -> Iterator[Row]:
 
 
 _GROUPS = {"calls": _calls, "process": _process, "kept": _kept}
+
+
+def measured() -> str:
+    """What `make load` found, beside what is promised."""
+    rows = _json.loads((Path(__file__).parent / "_measured.json").read_bytes())
+    found = cast("list[tuple[str, str, str, str, bool]]", rows)
+    marks = {True: "ok", False: "**not kept**"}
+    return table(
+        ("promise", "measured", "result", "promised", ""),
+        ((promise, what, got, wanted, marks[kept]) for promise, what, got, wanted, kept in found),
+    )
 
 
 def defaults(group: str) -> str:

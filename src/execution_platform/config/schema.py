@@ -12,7 +12,7 @@ from execution_platform.config.runs import RawRuns
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
 from execution_platform.config.tools import RawTools
-from execution_platform.config.units import Seconds
+from execution_platform.config.units import Seconds, Size
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
@@ -20,27 +20,9 @@ Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
-_BINARY_UNITS = {"kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "b": 1}
-
-
-def _size(value: object) -> object:
-    """`20 MiB` as bytes; numbers are bytes already."""
-    if not isinstance(value, str):
-        return value
-    number, _, unit = value.strip().partition(" ")
-    factor = _BINARY_UNITS.get(unit.strip().lower())
-    if factor is None or not number.isdigit():
-        raise ValueError("must be a number of bytes or a size such as 20 MiB")
-    return int(number) * factor
-
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
-
-
-Size = Annotated[
-    int, BeforeValidator(_size), Field(ge=1), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
-]
 
 
 def _network(value: str) -> str:
@@ -352,6 +334,19 @@ class RawLedger(Raw):
     )
 
 
+class RawIdempotency(Raw):
+    """Requests that come with the header Idempotency-Key."""
+
+    keep_hours: float = Field(default=24.0, gt=0, description="How long an answer can be asked for again.")
+    wait_seconds: float = Field(
+        default=60.0, ge=0, description="Longest that a repetition waits for the first request; then it gets 409."
+    )
+    answer: Size = Field(
+        default=1024 * 1024,
+        description="Largest answer that is kept; a repetition of a request with a larger one gets 409.",
+    )
+
+
 class RawConfig(Raw):
     """The whole file."""
 
@@ -366,6 +361,9 @@ class RawConfig(Raw):
     )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
     ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
+    idempotency: RawIdempotency = Field(
+        default_factory=RawIdempotency, description="Requests that are carried out once, however often they come."
+    )
     drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
     oidc: RawOidc | None = Field(default=None, description="Login of people.")
     trusted_proxies: list[Network] = Field(

@@ -1,5 +1,6 @@
 """What one gateway process holds: the current snapshot, the connection pool, the log, the metrics."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import Collection
@@ -22,6 +23,7 @@ from execution_platform.gateway.pricing import Pricing
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
+from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.running import Running
@@ -53,6 +55,8 @@ class State:
     def __init__(self, settings: Settings, *, log: LineLog | None = None) -> None:
         """`log` is used where standard output is somebody else's."""
         self.settings = settings
+        self.loop: asyncio.AbstractEventLoop
+        """The event loop that serves; looking for the running one costs each request a system call."""
         self.started = False
         """Within the life of the server, where there is an event loop."""
         self.log = LineLog() if log is None else log
@@ -71,7 +75,9 @@ class State:
         self.snapshot: Snapshot
         self.authenticator: Authenticator
         self.peers: Peers
-        self.lifecycle = Lifecycle(self.builder, serve=self._serve, tell=self._tell, metrics=self.metrics)
+        self.lifecycle = Lifecycle(
+            self.builder, serve=self._serve, ready=self._make_ready, tell=self._tell, metrics=self.metrics
+        )
         self.lifecycle.begin()
         self.admission = Admission(self.snapshot.config.limits)
         self.drain = Drain()
@@ -88,9 +94,14 @@ class State:
             watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
-        self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
+        self.repeats = Repeats(self.bookkeeping, self._note_repeats)
+        self.budgeting = Budgeting(
+            self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics, redis_down=self._redis_down
+        )
         self.budgeting.use(self.snapshot)
-        self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
+        self.access = Access(
+            settings, self.bookkeeping, self.budgeting, self.log, self._tenants, redis_down=self._redis_down
+        )
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
         self.running = Running(settings, self.tools, lambda: self.snapshot, self.bookkeeping, self._tell)
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
@@ -98,9 +109,11 @@ class State:
 
     async def start(self, *, take_on: bool = True) -> None:
         """Look for local servers, then serve, listen to changes of the configuration, and take on runs that were left."""
+        self.loop = asyncio.get_running_loop()
         self.pulse.start()
         await self.bookkeeping.start()
         self.budgeting.start()
+        self.repeats.start()
         self.access.start()
         await self.pricing.start()
         self.lag.start()
@@ -135,6 +148,7 @@ class State:
         await self.pricing.stop()
         await self.login.stop()
         await self.budgeting.stop()
+        await self.repeats.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
             await self.shared_board.stop()
@@ -144,6 +158,10 @@ class State:
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()
+
+    def _make_ready(self, prepared: Prepared) -> None:
+        """What takes time and would hold up requests in `_serve`."""
+        self.tooling.sandbox_for(prepared.snapshot.config.tools.exec)
 
     def _serve(self, prepared: Prepared) -> None:
         """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
@@ -165,6 +183,9 @@ class State:
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
+
+    def _note_repeats(self, name: str, reason: str) -> None:
+        self.log.event(name, "error", reason=reason)
 
     def recognise(self, headers: Headers) -> Principal | None:
         """The caller, as far as memory tells. Raises `PermissionDenied`."""
@@ -194,6 +215,9 @@ class State:
     def _tenants(self) -> Collection[str]:
         """Tenants that the configuration knows."""
         return {"default", *(key.tenant for key in self.snapshot.config.keys)}
+
+    def _redis_down(self) -> bool:
+        return self.link is not None and not self.link.up
 
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
@@ -241,6 +265,8 @@ class State:
         """Why no request can be served; None when some can."""
         if self.drain.begun:
             return "the process is being stopped"
+        if self.access.directory.lacks_both and not self.snapshot.config.keys:
+            return "neither the database nor Redis answers, and the configuration has no keys"
         return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
 
     def default_model(self) -> str:

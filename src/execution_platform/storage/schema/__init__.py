@@ -15,7 +15,7 @@ from execution_platform.storage.schema.money import (
     pricing_table,
     reservations,
 )
-from execution_platform.storage.schema.operations import alerts, request_log, webhook_outbox
+from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
 from execution_platform.storage.schema.runs import run_approvals, run_events, run_journal, runs
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "cost_events",
     "cost_rollups",
     "gateway_keys",
+    "idempotency_keys",
     "logins",
     "metadata",
     "pricing_table",

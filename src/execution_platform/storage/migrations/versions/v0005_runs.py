@@ -7,7 +7,7 @@ from execution_platform.storage.schema.columns import Moment
 from execution_platform.storage.schema.walls import wall
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:
