@@ -28,14 +28,14 @@ class AgentTask:
         "Let another agent work on a part of the task, with a persona and tools of its own, in the same workspace. Its last words "
         "are the result. Several may work at once."
     )
-    parameters: Schema = _PARAMETERS
-    returns: Schema = {"type": "string"}
     side_effect: SideEffect = "read"
     """Of the call itself: what the other agent does passes the same gate call by call."""
     repeatable = True
     """After a crash the other agent goes on by its own journal."""
 
     def __init__(self) -> None:
+        self.parameters: Schema = _PARAMETERS
+        self.returns: Schema = {"type": "string"}
         self._check = ArgumentCheck(NAME, _PARAMETERS)
 
     def validate_args(self, args: Mapping[str, object]) -> None:
