@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run servers test test-vendor chaos chaos-short check format bench lock clean docs
+.PHONY: help run servers test test-vendor chaos chaos-short money check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -48,9 +48,12 @@ servers: ## Install the servers that tests run against (Debian, as root)
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else echo "Not installed:$$missing. The tests that need them are skipped; as root: apt-get install$$missing"; fi
 
+# What failed beside other tests runs once more, alone: a test that fails then too fails the run.
+ALONE := { test $$? = 1 && echo "Once more, alone:" && $(RUN)/python -m pytest --last-failed --last-failed-no-failures none; }
+
 test: $(VENV)/.dev $(VENDOR)/.ready servers ## Run every check and every test, as CI does
 	@$(MAKE) --no-print-directory check
-	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered || $(ALONE)
 	@$(MAKE) --no-print-directory test-vendor
 	@$(MAKE) --no-print-directory chaos-short
 
@@ -64,6 +67,9 @@ chaos: $(VENV)/.dev $(VENDOR)/.ready ## Rehearse every failure, measure, and wri
 
 chaos-short: $(VENV)/.dev $(VENDOR)/.ready ## Rehearse the failures that matter most
 	$(CHAOS) --short
+
+money: $(VENV)/.dev servers ## Measure budgets and books under failures, and write the page
+	PYTHONPATH=src:tests $(RUN)/python -m money --write
 
 check: $(VENV)/.dev ## Lint, types, import contracts, generated docs
 	$(RUN)/ruff check .

@@ -18,6 +18,7 @@ The tree::
     │   ├── ToolNotFound
     │   ├── InvalidToolArguments
     │   ├── ToolTimeout
+    │   ├── SandboxUnavailable                  commands of models cannot run on this machine
     │   ├── ToolDenied                          the tool may not do this, here or at this level
     │   └── TargetNotFound                      what the tool was to work on is not there
     └── ProviderError                           a provider failed
@@ -259,10 +260,20 @@ class UnsupportedFeature(ExecutionPlatformError):
 
 
 class BudgetExceeded(ExecutionPlatformError):
-    """Money or tokens of a budget are used up."""
+    """Money or tokens of a budget are used up. Where tokens are, the kind is `rate_limit`, as for every token limit."""
 
     kind = ErrorKind.BUDGET
     code = "cost_budget_exceeded"
+
+    @property
+    def failover(self) -> bool:
+        """The caller's budget binds every target."""
+        return False
+
+    @property
+    def retryable(self) -> bool:
+        """Asking again changes nothing before the period ends."""
+        return False
 
 
 class PriceUnknown(ExecutionPlatformError):
@@ -310,6 +321,12 @@ class ToolTimeout(ToolError):
 
     kind = ErrorKind.TIMEOUT
     code = "timeout"
+
+
+class SandboxUnavailable(ToolError):
+    """No command can run on this machine; the message says why and what helps."""
+
+    code = "sandbox_unavailable"
 
 
 class ToolDenied(ToolError):

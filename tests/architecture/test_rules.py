@@ -85,11 +85,13 @@ def test_only_the_transport_and_the_sdk_reach_the_network(module: Path) -> None:
 
 
 def test_authentication_never_reads_the_url_of_the_request() -> None:
+    """E2: who is let in is decided by the route that was found."""
     for name in ("auth.py", "policy.py", "serve.py", "edge.py"):
         assert "request.url" not in (SOURCE / "gateway" / name).read_text()
 
 
 def test_middleware_is_pure_asgi(module: Path) -> None:
+    """T5: the other kind hides that a client has left."""
     assert "BaseHTTPMiddleware" not in module.read_text()
 
 
@@ -110,6 +112,7 @@ def test_json_has_one_door(module: Path) -> None:
 
 
 def test_assert_is_for_tests(module: Path) -> None:
+    """K12: `python -O` removes them."""
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree(module)))
 
 

@@ -68,6 +68,7 @@ def test_a_key_twice_is_refused_with_both_lines():
     "text", ["x: !!python/object/apply:os.system [ls]", "x: !!str 5", "!include x", "x: !custom {}", "x: ! y"]
 )
 def test_tags_are_refused(text):
+    """L8: no tag makes an object."""
     assert "uses a YAML tag" in refused(text)
 
 
@@ -91,6 +92,7 @@ def test_a_tab_for_indentation_is_refused():
 
 
 def test_an_alias_bomb_is_refused_at_once():
+    """L8: what aliases unfold to is counted."""
     lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10)]
     started = time.process_time()
@@ -99,6 +101,7 @@ def test_an_alias_bomb_is_refused_at_once():
 
 
 def test_an_alias_inside_its_own_anchor_is_refused():
+    """L8: nor without end."""
     assert "inside its own anchor" in refused("a: &a [*a]")
 
 

@@ -11,6 +11,7 @@ from execution_platform.dialects.sse import (
     HEARTBEAT,
     Frame,
     FrameSplitter,
+    Seams,
     SseDecoder,
     data_frame,
     event_frame,
@@ -106,6 +107,7 @@ def test_a_carriage_return_at_the_very_end_may_be_half_of_a_line_end():
 
 @pytest.mark.parametrize("size", [7, 1000])
 def test_a_frame_without_an_end_is_refused(size):
+    """P6: a line of a stream has a greatest length."""
     decoder = SseDecoder(max_frame=100)
     with pytest.raises(ProtocolError) as raised:
         for _ in range(0, 2000, size):
@@ -127,3 +129,44 @@ def test_frames_are_written_as_they_are_read():
 
 def test_a_name_that_is_no_utf8_does_not_break_the_reader():
     assert decode(b"event: \xff\ndata: x\n\n") == [Frame("\ufffd", b"x")]
+
+
+def holds_object(block: bytes) -> bool:
+    """Whether a frame's data begins and ends as an object does; a frame without data is nothing."""
+    frame = read_frame(block)
+    return frame is None or not frame.data or (frame.data.startswith(b'{"') and frame.data.endswith(b"}"))
+
+
+well_shaped = st.sampled_from([b'data: {"a":1}\n\n', b'data: {"a":"data: {\\n"}\n\n'])
+ill_shaped = st.sampled_from(
+    [
+        b"data: {broken\n\n",
+        b"data:x\n\n",
+        b": c\n\n",
+        b'event: e\ndata: {"a":1}\n\n',
+        b'data: {"a":1}\r\n\r\n',
+        b"data: 1}\n\n",
+    ]
+)
+
+
+@given(st.lists(st.one_of(well_shaped, ill_shaped), max_size=6))
+def test_frames_whose_seams_fit_hold_nothing_but_objects(blocks):
+    whole = b"".join(blocks)
+    frames = Seams().frames(whole)
+    assert not frames or (frames == len(blocks) and all(map(holds_object, split_frames(whole))))
+
+
+@pytest.mark.parametrize(
+    ("head", "end"), [(b'data: {"', b"\n\n"), (b'event: e\ndata: {"', b"\n\n"), (b'data: {"', b"\r\n\r\n")]
+)
+@pytest.mark.parametrize("count", [1, 2, 53])
+def test_frames_of_one_shape_are_counted(head, end, count):
+    seams = Seams(head, end)
+    block = head + b'a": 1}' + end
+    assert seams.frames(block * count) == count
+    for junk in (head + b"x" + end, b"data: {broken}" + end, b"event: e\ndata: x" + end):
+        assert seams.frames(block * count + junk + block) == 0
+        assert seams.frames(junk + block * count) == 0
+        assert seams.frames(block * count + junk) == 0
+    assert seams.frames(b"") == 0

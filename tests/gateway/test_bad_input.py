@@ -131,6 +131,7 @@ def is_clear(client: str, status: int, body: bytes) -> None:
 def test_any_wrong_type_in_any_field_is_refused_or_served_and_never_our_failure(
     client: str, target: str, tmp_path: Path
 ) -> None:
+    """R40: every member of a rich request in turn, with every kind of nonsense."""
     path, _ = chat_body(client, "hi", MODELS[target])
     rich = with_model(client, RICH[client], MODELS[target])
 
@@ -170,6 +171,8 @@ BROKEN = {
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_a_body_that_is_not_usable_json_is_refused_with_the_reason(client: str, broken: bytes, tmp_path: Path) -> None:
+    """E15: a policy and a provider could disagree about a name given twice, so no name is."""
+
     async def run() -> None:
         async with FakeUpstream(lean=True) as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             path, _ = chat_body(client, "hi", MODELS["openai_chat"])
@@ -183,6 +186,8 @@ def test_a_body_that_is_not_usable_json_is_refused_with_the_reason(client: str, 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_body_over_the_limit_is_413_whether_announced_or_streamed(client: str, tmp_path: Path) -> None:
+    """E10: announced or counted while it comes."""
+
     async def pieces():
         for _ in range(40):
             yield b"x" * 1000

@@ -212,7 +212,9 @@ def test_budgets_of_personas_keys_and_the_environment_bind(tmp_path: Path) -> No
             body = {"model": "persona/helper", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 600}
             mine = {"authorization": "Bearer sk-ci-canary-key"}
             refused = await gateway.post("/v1/chat/completions", body, **mine)
-            assert (refused.status, refused.json()["error"]["code"]) == (402, "token_budget_exceeded")
+            assert (refused.status, refused.json()["error"]["code"]) == (429, "token_budget_exceeded")
+            assert 0 < int(refused.header("retry-after") or 0) <= 60
+            assert refused.header("x-should-retry") == "false"
             own = (await gateway.get("/v1/budgets", **mine)).json()
             assert [row["scope"] for row in own["budgets"]] == ["key:ci"]
             assert "rules" not in own

@@ -118,6 +118,7 @@ def test_the_line_to_paste_uses_the_key_and_the_address_it_was_given(
 
 
 def test_an_address_beyond_this_machine_is_refused_before_anything_listens(tmp_path: Path) -> None:
+    """L6: the command ends with a reason."""
     settings = Settings({"EP_WORKSPACE_ROOT": str(tmp_path)})
     with pytest.raises(ConfigError, match="EP_MASTER_KEY"):
         run(settings, host="0.0.0.0", port=0)

@@ -190,6 +190,8 @@ def test_an_offer_of_another_protocol_is_passed_over_and_the_body_is_kept(split:
     ],
 )
 def test_a_head_over_its_limit_is_refused_before_it_is_whole(head: bytes, status: int, tmp_path: Path) -> None:
+    """E10: by the length of the target, of one header, and of all of them."""
+
     async def run() -> None:
         async with edge(tmp_path) as gateway, connected(gateway) as (reader, writer):
             writer.write(head)

@@ -147,6 +147,8 @@ def test_nobody_at_the_address_is_502_and_names_the_provider_not_the_address(cli
 
 
 def test_a_client_that_leaves_closes_the_upstream(tmp_path: Path) -> None:
+    """T5, R16: nobody waits for it, so nobody pays for it any longer."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             upstream.script(Script(Text("never"), gate="hold"))

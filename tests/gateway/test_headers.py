@@ -149,6 +149,8 @@ def test_listings_are_below_every_vendors_root(root: str, tmp_path: Path) -> Non
 def test_the_trace_goes_on_with_our_span_as_the_parent_and_baggage_stays_here(
     target: str, stream: bool, tmp_path: Path
 ) -> None:
+    """S6: what callers attach to a trace goes to nobody."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             log = Log(gateway, tmp_path)
@@ -202,6 +204,8 @@ EVIL = "x\r\nSet-Cookie: a=b\r\n\r\n\x1b[31m{}"
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("model", [EVIL, f"openai/{EVIL}", f"persona/{EVIL}", "openai/\u202e\u0000ü"])
 def test_a_model_name_cannot_forge_a_header_or_a_log_line(client: str, model: str, tmp_path: Path) -> None:
+    """E17: line ends, terminal escapes and marks of direction, in every dialect."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             log = Log(gateway, tmp_path)
@@ -220,6 +224,8 @@ def test_a_model_name_cannot_forge_a_header_or_a_log_line(client: str, model: st
 
 
 def test_a_name_inside_the_body_cannot_forge_the_loss_header(tmp_path: Path) -> None:
+    """E17: also where a header repeats a name of the caller's."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             path, body = chat_body("openai_chat", "hi", MODELS["anthropic"])
@@ -246,6 +252,8 @@ def test_a_name_inside_the_body_cannot_forge_the_loss_header(tmp_path: Path) -> 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("target", MODELS)
 def test_an_upstreams_error_cannot_forge_a_header(client: str, target: str, answer: Any, tmp_path: Path) -> None:
+    """E17, P6: an upstream is no more trusted than a caller."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             upstream.script(answer)
@@ -261,6 +269,8 @@ def test_an_upstreams_error_cannot_forge_a_header(client: str, target: str, answ
 
 @pytest.mark.parametrize("given", [b"a\x1b[31mb", b"a b", b"x" * 200, b"\xff\xfe", b'","forged":"'])
 def test_a_request_id_that_is_no_plain_word_is_replaced(given: bytes, tmp_path: Path) -> None:
+    """E17: the id is in the log, in the answer and in the audit trail."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             log = Log(gateway, tmp_path)

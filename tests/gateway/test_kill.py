@@ -1,8 +1,10 @@
 """A gateway that is killed in the middle of everything: what it was doing is in the books all the same."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,6 +14,8 @@ from child import ChildGateway
 from execution_platform.storage.address import FILE
 from execution_platform.storage.schema import cost_events
 from execution_platform.testing import FakeUpstream, Script, Text, Tokens
+from gateway.processes import process
+from money.shared import budget
 from serving import MODELS, chat_body, three_vendors
 from storage.opened import opened
 
@@ -101,6 +105,18 @@ def test_a_killed_gateway_has_every_dispatched_request_in_its_books_after_a_rest
     asyncio.run(run())
 
 
+def test_many_streams_in_flight_are_all_in_the_books(database_url: str) -> None:
+    """R1: what `make money` does with a thousand, with forty."""
+    from money.killed import kill_in_flight
+
+    found = asyncio.run(kill_in_flight(5, 40, database_url))
+    assert (found.dispatched, found.rows, found.lost_committed, found.doubled) == (80, 80, 0, 0)
+    assert found.flagged
+    assert found.seconds <= 60
+    assert found.drift <= 0.02  # of so few tokens; a thousand streams are held to 0.005
+    assert found.behind <= 256
+
+
 def test_what_was_written_survives_a_database_that_was_never_there() -> None:
     """R9, B3: killed while the database was away, nothing is lost when it comes."""
 
@@ -119,5 +135,42 @@ def test_what_was_written_survives_a_database_that_was_never_there() -> None:
                 rows = await events_of(f"sqlite:///{gateway.folder / FILE}", 12)
             assert {row["status"] for row in rows} == {"ok"}
             assert len({row["request_id"] for row in rows}) == len(upstream.meter) == 12
+
+    asyncio.run(run())
+
+
+def test_a_machine_that_never_comes_back_is_accounted_for_by_another(postgres_server: Any, tmp_path: Path) -> None:
+    """R1, R21: its open streams are rows of the books without its journal, flagged; what they held is free again."""
+
+    async def run() -> None:
+        url = postgres_server.new_database()
+        environ = {"EP_DATABASE_URL": url}
+        async with FakeUpstream() as upstream:
+            upstream.script(LONG, model="claude-*")
+            config = three_vendors(upstream, ledger={"lost_after": 3}, budgets={"limits": [{"period": "total", "usd": 100}]})
+            for name in "ab":
+                (tmp_path / name).mkdir()
+            async with (
+                process(tmp_path / "a", config, environ=environ) as gone,
+                process(tmp_path / "b", config, environ=environ) as other,
+                aiohttp.ClientSession() as http,
+            ):
+                model = MODELS["anthropic"]
+                streams = [asyncio.create_task(ask_at(http, gone.url, f"long-{n}", model)) for n in range(5)]
+                async with asyncio.timeout(60):
+                    while int(postgres_server.execute("SELECT count(*) FROM reservations", url.rpartition("/")[2])) < 5:
+                        await asyncio.sleep(0.1)
+                gone.kill()
+                await asyncio.gather(*streams)
+                shutil.rmtree(tmp_path / "a")
+                held = (await budget(other))[1]
+                rows = await events_of(url, 5)
+                assert {(row["status"], row["confidence"], row["final"]) for row in rows} == {("lost", "estimated", True)}
+                assert {row["request_id"] for row in rows} == {f"long-{number}" for number in range(5)}
+                assert all(row["cost_nanos"] > 0 for row in rows)
+                async with asyncio.timeout(20):
+                    while (await budget(other))[1] >= held:
+                        await asyncio.sleep(0.1)
+                (tmp_path / "a").mkdir()
 
     asyncio.run(run())

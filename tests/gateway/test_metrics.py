@@ -66,6 +66,8 @@ def test_failures_count_by_what_they_were(tmp_path: Path) -> None:
 
 
 def test_a_thousand_made_up_models_and_paths_make_no_new_series(tmp_path: Path) -> None:
+    """S4: names that are not in the configuration count as `other`."""
+
     async def run() -> None:
         async with FakeUpstream(lean=True) as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
 
@@ -105,6 +107,7 @@ def test_a_thousand_made_up_models_and_paths_make_no_new_series(tmp_path: Path) 
 )
 @pytest.mark.parametrize("client", ["openai_chat", "native"])
 def test_nonsense_usage_of_an_upstream_breaks_nothing(client: str, usage: Any, tmp_path: Path) -> None:
+    """P6: numbers of an upstream are checked before they count."""
     import json
 
     from execution_platform.testing import Raw

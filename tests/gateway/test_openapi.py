@@ -131,6 +131,7 @@ def requests_of(operation: Any, url: str, served: set[str]) -> Any:
 
 
 def test_no_request_made_from_the_page_fails_us_and_every_refusal_is_in_its_dialect(simulated: str) -> None:
+    """R40: requests made from the page's own schemas."""
     served: set[str] = set()
     found = schemathesis.openapi.from_url(f"{simulated}/openapi.json", headers=KEY).get_all_operations()
     # A budget that is made up stops the requests after it.

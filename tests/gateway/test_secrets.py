@@ -83,6 +83,8 @@ def check(where: str, text: str) -> None:
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 def test_no_key_is_told_whatever_goes_wrong(failure: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """P5, S1: an upstream that repeats headers, keys and addresses, in everything that leaves the gateway."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, config(upstream), ENVIRON) as gateway:
             log = Log(gateway, tmp_path)
@@ -245,6 +247,8 @@ def places(value: Any, put: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_no_part_of_a_body_chooses_where_a_request_goes(client: str, tmp_path: Path) -> None:
+    """P1: an address in every string and in unknown members, at every depth."""
+
     async def run() -> None:
         async with canary() as (url, accepted), FakeUpstream(lean=True) as upstream:
             async with serving(tmp_path, three_vendors(upstream, loss_policy="lenient")) as gateway:
@@ -267,6 +271,8 @@ def test_no_part_of_a_body_chooses_where_a_request_goes(client: str, tmp_path: P
 
 
 def test_no_header_chooses_where_a_request_goes_and_only_listed_ones_go_on(tmp_path: Path) -> None:
+    """P1, P8: what other gateways let a header do."""
+
     async def run() -> None:
         async with canary() as (url, accepted), FakeUpstream() as upstream:
             async with serving(tmp_path, three_vendors(upstream)) as gateway:
@@ -288,6 +294,8 @@ def test_no_header_chooses_where_a_request_goes_and_only_listed_ones_go_on(tmp_p
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", MODELS)
 def test_a_redirect_is_not_followed_and_no_key_goes_there(target: str, status: int, tmp_path: Path) -> None:
+    """P1, P7: neither the body nor the key nor a cookie goes elsewhere."""
+
     async def run() -> None:
         async with canary() as (url, accepted), FakeUpstream() as upstream:
             async with serving(tmp_path, three_vendors(upstream)) as gateway:
@@ -307,6 +315,8 @@ def test_a_redirect_is_not_followed_and_no_key_goes_there(target: str, status: i
 
 
 def test_a_proxy_in_the_environment_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P7, H6: whatever the machine's environment says."""
+
     async def run() -> None:
         async with canary() as (url, accepted), FakeUpstream() as upstream:
             for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
@@ -323,6 +333,8 @@ def test_a_proxy_in_the_environment_is_not_used(tmp_path: Path, monkeypatch: pyt
     "literal", ["os.environ/OPENAI_API_KEY", "${OPENAI_API_KEY}", "vault://secret/x#y", "file:///etc/passwd"]
 )
 def test_references_in_user_data_stay_what_they_are(literal: str, tmp_path: Path) -> None:
+    """P2: what would be a reference in the configuration is text in a request."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             for client in CLIENTS:
@@ -337,6 +349,8 @@ def test_references_in_user_data_stay_what_they_are(literal: str, tmp_path: Path
     "model", ["../../api/pull", "%2e%2e%2fapi%2fpull", "..%2f..%2fapi/pull", "x?key=1#y", "a/../../b"]
 )
 def test_a_model_name_does_not_change_the_path_of_the_upstream(model: str, tmp_path: Path) -> None:
+    """P9: dots, slashes and their escapes stay within the one part of the path."""
+
     async def run() -> None:
         async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
             for provider in ("openai", "anthropic", "gemini"):

@@ -151,3 +151,13 @@ def test_the_script_answers_as_the_twin_does(redis_client, operations, limit: in
         slots.append(verdict.slot)
         birth = answer[4]
     assert math.isfinite(window.debt)
+
+
+def test_what_remains_is_what_would_be_granted_at_once() -> None:
+    """A pace of one at a time leaves none right after one, whatever the minute still holds."""
+    window, ceiling = Window(), Ceiling(60, 1)
+    assert window.room(0, ceiling) == 1
+    assert window.take(0, ceiling, 1, 1).granted == 1
+    assert window.room(0, ceiling) == 0
+    assert window.room(MINUTE // 60, ceiling) == 1
+    assert Window().room(0, Ceiling(60, 60)) == 60

@@ -62,6 +62,8 @@ def test_a_schema_made_at_once_needs_no_migration(database_url: str) -> None:
 
 
 def test_an_older_schema_is_upgraded(database_url: str) -> None:
+    """R24: by one process, while others wait."""
+
     async def run() -> None:
         async with opened(database_url) as storage:
             async with storage.write() as connection:

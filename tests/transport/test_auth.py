@@ -33,6 +33,7 @@ def test_each_way_puts_the_key_where_the_vendor_reads_it(auth: Auth, headers: di
     ],
 )
 def test_a_key_is_not_given_to_another_origin(url: str) -> None:
+    """P1: the key knows where it belongs."""
     credential = Credential(Bearer(), Origin.of("https://api.vendor.test"))
     with pytest.raises(ConfigError) as caught:
         credential.headers(url, KEY)

@@ -146,6 +146,8 @@ def test_a_redirect_is_an_answer_and_not_followed(status: str) -> None:
 
 
 def test_cookies_are_not_kept_and_the_environments_proxy_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P7, H6: the transport has no jar and reads no environment."""
+
     async def handler(exchange: Exchange) -> None:
         await exchange.write(ok(b"", "set-cookie: a=1; path=/"))
 
@@ -345,6 +347,7 @@ def test_an_answer_that_comes_whole_may_take_longer_than_a_stream_may_be_silent(
 
 
 def test_silence_within_a_stream_is_a_time_out_and_the_upstream_is_let_go() -> None:
+    """P6: silence is not an answer."""
     left = asyncio.Event()
 
     async def handler(exchange: Exchange) -> None:
@@ -410,6 +413,8 @@ def test_a_reader_that_is_slow_from_the_start_is_not_the_upstreams_silence_eithe
 
 
 def test_a_dripping_stream_ends_with_the_calls_time() -> None:
+    """P6: drops keep a call alive no longer than its time."""
+
     async def handler(exchange: Exchange) -> None:
         await exchange.write(STREAM_HEAD)
         tick = asyncio.Event()
@@ -449,6 +454,7 @@ def test_a_deadline_that_is_over_sends_nothing() -> None:
 
 
 def test_a_body_over_the_limit_is_refused_and_the_upstream_let_go() -> None:
+    """P6, H5: an answer is read up to its limit."""
     left = asyncio.Event()
 
     async def handler(exchange: Exchange) -> None:
@@ -479,6 +485,8 @@ def test_a_short_body_over_the_limit_is_refused_too() -> None:
 
 
 def test_a_stream_without_end_is_cut_at_the_transports_cap() -> None:
+    """P6: a stream too."""
+
     async def handler(exchange: Exchange) -> None:
         await exchange.write(STREAM_HEAD)
         with suppress(ConnectionError):
@@ -500,6 +508,8 @@ def test_a_stream_without_end_is_cut_at_the_transports_cap() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "GZIP, gzip"])
 def test_a_compressed_answer_is_refused(encoding: str) -> None:
+    """P6, H5: nothing is inflated, so there is no bomb."""
+
     async def handler(exchange: Exchange) -> None:
         await exchange.write(ok(gzip.compress(b"x" * 1000), f"content-encoding: {encoding}"))
 
@@ -533,6 +543,8 @@ def test_an_answer_that_says_it_is_not_compressed_is_taken() -> None:
     ],
 )
 def test_an_answer_that_is_not_http_within_bounds_is_a_protocol_error(answer: bytes) -> None:
+    """P6: a head without end, headers without number."""
+
     async def handler(exchange: Exchange) -> None:
         with suppress(ConnectionError):
             await exchange.write(answer)

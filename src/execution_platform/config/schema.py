@@ -338,6 +338,11 @@ class RawLedger(Raw):
         default=256 * 1024 * 1024,
         description="Most that one worker's journal may hold while the database is away; then new calls get 503.",
     )
+    lost_after: Seconds = Field(
+        default=600,
+        description="Seconds without a sign of life after which another machine's worker is gone for good, and what it had "
+        "open is billed by estimate. On PostgreSQL only.",
+    )
     log_requests: bool = Field(default=True, description="Keep a log of requests, without their content.")
     request_days: int = Field(default=30, ge=1, description="Days after which the request log forgets.")
     content_of: Names = Field(

@@ -284,6 +284,8 @@ class LedgerConfig:
 
     durability: Durability = "process"
     journal_cap: int = 256 * 1024 * 1024
+    lost_after: float = 600.0
+    """Seconds without a sign of life after which a worker on another machine is gone for good."""
     log_requests: bool = True
     request_days: int = 30
     content_of: tuple[str, ...] = ()

@@ -4,11 +4,11 @@ Decoders take bytes and give canonical values; encoders take canonical values an
 `Loss`es of the way. A dialect knows nothing of HTTP libraries, of providers, or of other dialects.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from execution_platform.exceptions import ExecutionPlatformError, ProviderError
+from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError, ProviderError
 from execution_platform.spi.events import Event
 from execution_platform.spi.loss import Loss
 from execution_platform.spi.parts import Origin
@@ -89,6 +89,8 @@ class Metered:
     committed: bool = False
     finished: bool = False
     error: ProviderError | None = None
+    broken: ProviderError | None = None
+    """What came is no stream of this dialect any more. It was not passed on, nor what followed, so the error is ours to tell."""
     deltas: int = 0
     """Pieces of the answer that have passed since its head, for the case that its usage never comes."""
     characters: int = 0
@@ -96,6 +98,11 @@ class Metered:
     head: bytes = b""
     sample: bytes = b""
     """Where they were not: the first frames as they came, and the last ones."""
+
+    def break_off(self, what: str) -> None:
+        """Note that `what` came instead of a frame; of a stream that has ended, or told of its failure, nothing more is expected."""
+        if self.error is None and self.broken is None and not self.finished:
+            self.broken = ProtocolError(f"the provider's stream holds {what}", kind=ErrorKind.PROTOCOL)
 
 
 class StreamDecoder(Protocol):
@@ -137,6 +144,10 @@ class Relay(Protocol):
 
     def feed(self, data: bytes) -> bytes:
         """The complete frames of what has come so far, except frames the caller must not see."""
+        ...
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what `feed` has given last, which is `shown` and not empty."""
         ...
 
     def close(self) -> bytes:
@@ -204,85 +215,82 @@ class ModelEntry:
     max_output_tokens: int | None = None
 
 
-class Dialect(Protocol):
-    """One wire language. Implementations are stateless; one instance serves all requests."""
+class DecodeRequest(Protocol):
+    """Wire → canonical; `model` and `stream` where the path says so. Raises `InvalidRequest` with `param`."""
+
+    def __call__(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> ChatRequest:
+        """Decode a chat body."""
+        ...
+
+
+class ChatPath(Protocol):
+    """Path (and query) below the provider's base URL. Raises `InvalidRequest` for a name that cannot be part of one."""
+
+    def __call__(self, model: str, *, stream: bool) -> str:
+        """The path for a model."""
+        ...
+
+
+class Patch(Protocol):
+    """Passthrough: the caller's bytes with only the target's model changed.
+
+    Where usage of streams has to be asked for it is, unless `usage` says that the target refuses that.
+    """
+
+    def __call__(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+        """The bytes for the target."""
+        ...
+
+
+class ErrorFrame(Protocol):
+    """An error inside a stream that has already begun; nothing follows it.
+
+    Where the stream is one JSON array, `array` is what was last written of it, empty before anything was.
+    """
+
+    def __call__(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
+        """The frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One wire language: its functions, without state; one value serves all requests."""
 
     name: str
-    stream_type: str
+    stream_type: str = "text/event-stream"
     """Content type of a streamed answer."""
     heartbeat: bytes
     """What keeps an idle stream alive."""
     seal_mark: bytes
     """What stands in a request that holds an envelope: such a request does not pass through."""
-    embeddings: EmbeddingsCodec | None
-    count: CountCodec | None
-
-    def peek(self, body: bytes) -> Peek:
-        """Read what routing needs. Raises `InvalidRequest` on wrong types of those members."""
-        ...
-
-    def decode_request(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> ChatRequest:
-        """Wire → canonical; `model` and `stream` where the path says so. Raises `InvalidRequest` with `param`."""
-        ...
-
-    def encode_request(self, request: ChatRequest, profile: ModelProfile) -> Encoded:
-        """Canonical → wire; `request.model` is the target's model, `request.stream` as wanted upstream."""
-        ...
-
-    def chat_path(self, model: str, *, stream: bool) -> str:
-        """Path (and query) below the provider's base URL."""
-        ...
-
-    def patch(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
-        """Passthrough: the caller's bytes with only the target's model changed.
-
-        Where usage of streams has to be asked for it is, unless `usage` says that the target refuses that.
-        """
-        ...
-
-    def relay(self, peek: Peek) -> Relay:
-        """Passthrough of a streamed answer."""
-        ...
-
-    def meter(self, body: bytes) -> Metered:
-        """Passthrough of a unary answer: what the books need. Raises `ProtocolError` if it is no answer."""
-        ...
-
-    def decode_response(self, body: bytes, upstream: Upstream) -> ChatResponse:
-        """Wire → canonical. Raises `ProtocolError` on bytes that are not the dialect, `ProviderError` on an error in a 200."""
-        ...
-
-    def encode_response(self, response: ChatResponse, downstream: Downstream) -> Encoded:
-        """Canonical → wire."""
-        ...
-
-    def stream_decoder(self, upstream: Upstream) -> StreamDecoder:
-        """A decoder for one streamed answer."""
-        ...
-
-    def stream_encoder(self, downstream: Downstream) -> StreamEncoder:
-        """An encoder for one streamed answer."""
-        ...
-
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """An upstream answer of status >= 400 as an error with its kind; header names are lower case."""
-        ...
-
-    def encode_error(self, error: ExecutionPlatformError, request_id: str) -> bytes:
-        """An error body in this dialect."""
-        ...
-
-    def error_frame(self, error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
-        """An error inside a stream that has already begun; nothing follows it.
-
-        Where the stream is one JSON array, `array` is what was last written of it, empty before anything was.
-        """
-        ...
-
-    def encode_models(self, models: Sequence[ModelEntry]) -> bytes:
-        """A model listing."""
-        ...
-
-    def decode_models(self, body: bytes) -> list[str]:
-        """The model ids of a listing."""
-        ...
+    peek: Callable[[bytes], Peek]
+    """Read what routing needs. Raises `InvalidRequest` on wrong types of those members."""
+    decode_request: DecodeRequest
+    encode_request: Callable[[ChatRequest, ModelProfile], Encoded]
+    """Canonical → wire; `request.model` is the target's model, `request.stream` as wanted upstream."""
+    chat_path: ChatPath
+    patch: Patch
+    relay: Callable[[Peek], Relay]
+    """Passthrough of a streamed answer."""
+    meter: Callable[[bytes], Metered]
+    """Passthrough of a unary answer: what the books need. Raises `ProtocolError` if it is no answer."""
+    decode_response: Callable[[bytes, Upstream], ChatResponse]
+    """Wire → canonical. Raises `ProtocolError` on bytes that are not the dialect, `ProviderError` on an error in a 200."""
+    encode_response: Callable[[ChatResponse, Downstream], Encoded]
+    """Canonical → wire."""
+    stream_decoder: Callable[[Upstream], StreamDecoder]
+    """A decoder for one streamed answer."""
+    stream_encoder: Callable[[Downstream], StreamEncoder]
+    """An encoder for one streamed answer."""
+    decode_error: Callable[[int, Mapping[str, str], bytes], ProviderError]
+    """An upstream answer of status >= 400 as an error with its kind; header names are lower case."""
+    encode_error: Callable[[ExecutionPlatformError, str], bytes]
+    """An error body in this dialect, with the request id where it has a place for it."""
+    error_frame: ErrorFrame
+    encode_models: Callable[[Sequence[ModelEntry]], bytes]
+    """A model listing."""
+    decode_models: Callable[[bytes], list[str]]
+    """The model ids of a listing. Raises `ProtocolError`."""
+    embeddings: EmbeddingsCodec | None = None
+    count: CountCodec | None = None

@@ -21,6 +21,11 @@ class Frame(NamedTuple):
     data: bytes
 
 
+def count_pieces(shown: bytes) -> int:
+    """How many pieces of an answer are in some whole frames, or in what is no stream of events."""
+    return shown.count(b"data: ") or 1
+
+
 class FrameSplitter:
     """Splits a byte stream after blank lines, whatever the line ends are, and keeps the tail.
 
@@ -150,6 +155,31 @@ def _frame(block: bytes) -> Frame | None:
         elif name == b"event":
             event = value.decode("utf-8", "replace")
     return Frame(event, b"\n".join(data)) if data else None
+
+
+class Seams:
+    """What whole frames look like at their seams when the data of each is a JSON object on one line.
+
+    JSON has no line breaks, so `data:` after one is always a new line of the stream: as many of those as there are seams mean that
+    every frame begins and ends as it should. Two searches tell, and nothing is decoded; what is wrong within an object
+    that begins and ends well is not seen. A frame of another shape is not wrong yet, it has to be looked at.
+    """
+
+    __slots__ = ("_end", "_head", "_lines", "_seam")
+
+    def __init__(self, head: bytes = b'data: {"', end: bytes = b"\n\n") -> None:
+        self._head = head
+        self._end = b"}" + end
+        self._seam = self._end + head
+        self._lines = head.count(b"\ndata:")
+
+    def frames(self, whole: bytes) -> int:
+        """How many frames `whole` is; 0 when one of them has another shape."""
+        if not whole.startswith(self._head) or not whole.endswith(self._end):
+            return 0
+        further = whole.count(b"\ndata:") - self._lines
+        # Most reads are one frame, which has no seam.
+        return further + 1 if not further or whole.count(self._seam) == further else 0
 
 
 def data_frame(payload: bytes) -> bytes:

@@ -5,6 +5,7 @@ depends on the database being there is background work; no request waits for it.
 """
 
 import asyncio
+import math
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -26,12 +27,14 @@ from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
 
 if TYPE_CHECKING:
+    from execution_platform.ledger.lost import Leases
     from execution_platform.ledger.store import EventStore
     from execution_platform.observability.logging import LineLog
     from execution_platform.observability.metrics import Metrics
 
 JOURNAL = "journal"
-_RECOVER_SECONDS = 300.0
+_RECOVER_SECONDS = 15.0
+_CHECK_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
 _CHECKED = 2 * DAY
@@ -51,6 +54,8 @@ class Bookkeeping:
         """Who must know of every settlement at once; to be completed before `start`."""
         self.recovered: list[Callable[[str], Awaitable[None]]] = []
         """Called with the worker whose journal has been read to its end."""
+        self.leases: Leases | None = None
+        """Who holds for the tries of this process; to be told before `start`."""
         self.requests = RequestLog(self, config)
         self.ledger: JournalLedger | None = None
         self.outbox: Outbox | None = None
@@ -80,7 +85,17 @@ class Bookkeeping:
         self._stopping.clear()
         self._keep_running("outbox", self.outbox.run)
         self._keep_running("recovery", self._recover_again_and_again)
+        if self.storage.is_postgresql and self.leases is not None:
+            self._copy_open_tries(self.ledger, self.leases)
         self._keep_running("request_log", self.requests.run)
+
+    def _copy_open_tries(self, ledger: JournalLedger, leases: "Leases") -> None:
+        """Let other machines know what is open, for the case that this one never comes back."""
+        from execution_platform.ledger.lost import OpenTries
+
+        tries = OpenTries(ledger, self.storage, self.store, leases, lost_after=self._config.lost_after)
+        self.projections.append(tries)
+        self._keep_running("open_tries", tries.run)
 
     async def stop(self) -> None:
         """Deliver what is left, within limits; what cannot be delivered is recovered by the next start."""
@@ -154,6 +169,16 @@ class Bookkeeping:
                 seconds=round(time.perf_counter() - begun, 2),
             )
 
+    async def settle_lost(self) -> None:
+        """Bill what workers of machines that are gone had open. Raises `DatabaseUnavailable`."""
+        if not self.storage.is_postgresql:
+            return
+        from execution_platform.ledger.lost import LostWorkers
+
+        found = await LostWorkers(self.storage, await self.store()).settle()
+        if found.lost or found.released_nanos:
+            self._log.event("workers_lost", "error", lost=found.lost, released_nanos=found.released_nanos)
+
     def _keep_running(self, name: str, work: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> None:
         """Run `work` until it is told to stop. If it fails, which is a mistake of ours, that is told and it begins again."""
         loop = asyncio.get_running_loop()
@@ -186,18 +211,24 @@ class Bookkeeping:
             )
 
     async def _recover_again_and_again(self, stopping: asyncio.Event) -> None:
-        pause = 0.0
+        pause, checked_at = 0.0, -math.inf
         while not await happens(stopping, within=pause):
-            pause = _RECOVER_SECONDS
+            pause = min(_RECOVER_SECONDS, self._config.lost_after / 2)
             try:
                 await self.recover()
-                if self.storage.opened:
+                await self.settle_lost()
+                if self.storage.opened and time.monotonic() - checked_at >= _CHECK_SECONDS:
                     await self.check()
+                    checked_at = time.monotonic()
             except ExecutionPlatformError as error:
                 pause = _RETRY_SECONDS
                 self._log.event("ledger_recovery_waits", "warning", reason=error.message)
 
     async def _tell_recovered(self, worker: str) -> None:
+        if self.storage.is_postgresql:
+            from execution_platform.ledger.lost import forget
+
+            await forget(self.storage, worker)
         for hook in self.recovered:
             await hook(worker)
 

@@ -73,6 +73,7 @@ class Budgeting:
         bookkeeping.projections.append(BudgetProjection(lambda: self.keeper.rules, self.keeper, self.announcements))
         bookkeeping.settled.append(self.keeper.settled)
         bookkeeping.recovered.append(self._recovered)
+        bookkeeping.leases = self.keeper
 
     def use(self, snapshot: Snapshot) -> None:
         """Obey the budgets of `snapshot` from now on."""

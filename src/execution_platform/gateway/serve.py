@@ -36,11 +36,12 @@ from execution_platform.gateway.state import State
 from execution_platform.gateway.streaming import StreamOut
 from execution_platform.identity.principal import Principal
 from execution_platform.observability import correlation
+from execution_platform.runtime.agent.chat import answer_with_tools, with_tools
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.auxiliary import count_tokens, embed
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
-from execution_platform.runtime.guard import guarded
+from execution_platform.runtime.guard import guarded_frames, reservation_of
 from execution_platform.runtime.observe import settle
 from execution_platform.runtime.plan import plan
 from execution_platform.runtime.snapshot import Snapshot
@@ -196,8 +197,7 @@ async def _answer(
 
     forget = on_departure(scope, receive, leave)
     try:
-        answer = state.bookkeeping.requests.keep_answer(call, await _run(call))
-        state.shadows.follow(call)
+        answer = state.bookkeeping.requests.keep_answer(call, await _run(state, call))
         await _send(call, out, answer, send)
     except asyncio.CancelledError:
         if not gone:
@@ -210,30 +210,31 @@ async def _answer(
     return 200
 
 
-async def _run(call: Call) -> Answer:
+async def _run(state: State, call: Call) -> Answer:
     if ARMED:
         await reach("kernel.before_plan")
     plan(call)
+    if call.operation == "chat":
+        tools = with_tools(call, state.workshop)
+        if tools is not None:
+            return await answer_with_tools(call, tools, state.workshop)
     if call.snapshot.limits.for_callers:
         await throttle(call)
     if call.operation == "chat":
         reserver = None if call.books is None else call.books.reserver
         if reserver is not None and reserver.binds(call):
             await reserver.ahead(call)
-        return _guarded(call, await execute(call))
+        answer = _guarded(call, await execute(call))
+        state.shadows.follow(call)
+        return answer
     return await (embed(call) if call.operation == "embeddings" else count_tokens(call))
 
 
 def _guarded(call: Call, answer: Answer) -> Answer:
     """A stream under a budget ends when what is held for it runs out."""
-    books, run = call.books, call.outcome.run
-    if answer.stream is None or run is None or books is None or books.reserver is None:
+    if answer.stream is None or reservation_of(call) is None:
         return answer
-    reservation = next((one.reservation for one in call.outcome.tries if one.attempt is run.winner), None)
-    if reservation is None or reservation.hold is None:
-        return answer
-    stream = guarded(call, books.reserver.keeper, reservation, reservation.hold, answer.stream)
-    return replace(answer, stream=stream)
+    return replace(answer, stream=guarded_frames(call, answer.stream))
 
 
 async def _send(call: Call, out: StreamOut | None, answer: Answer, send: Send) -> None:

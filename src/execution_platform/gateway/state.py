@@ -37,6 +37,9 @@ from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
 from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
+from execution_platform.runtime.agent.limits import Limits
+from execution_platform.runtime.agent.workshop import Workshop
+from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
@@ -90,6 +93,14 @@ class State:
         self.budgeting.use(self.snapshot)
         self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
+        self.workshop = Workshop(
+            registry=self.tools,
+            snapshot=lambda: self.snapshot,
+            books=self.books,
+            workspaces=lambda: Workspaces(settings.workspace_root),
+            limits=Limits,
+            turn_seconds=settings.timeout,
+        )
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
 

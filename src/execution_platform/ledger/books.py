@@ -90,6 +90,10 @@ class JournalLedger:
         except JournalFull:
             self.journal.full = True
 
+    def progress_of(self, dispatch_id: str) -> Checkpoint | None:
+        """How far an open try had come when that was last recorded."""
+        return self._progress.get(dispatch_id)
+
     def settle(self, settlement: Settlement) -> None:
         """Record the end of a try. The second end of the same try changes nothing."""
         dispatch = self.open.get(settlement.id)

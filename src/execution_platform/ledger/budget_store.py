@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from execution_platform.ledger.budgets import NO_LIMIT, Amount
+from execution_platform.ledger.budgets import NO_LIMIT, UNLIMITED, Amount
 from execution_platform.ledger.leases import Standing, SyncRequest, grant
 from execution_platform.ledger.periods import Period, Window
 from execution_platform.storage.engine import Storage
@@ -148,15 +148,15 @@ class SqlBudgetStore:
         columns = budget_leases.c
         async with self._storage.write() as connection:
             found = await connection.execute(
-                select(columns.id, columns.scope, columns.period, columns.period_start)
+                select(columns.id)
                 .where(columns.worker == worker)
                 .order_by(columns.scope, columns.period, columns.period_start)
             )
-            rows = found.mappings().all()
-            for row in rows:
-                await _release(connection, row)
+            leases: Sequence[str] = found.scalars().all()
+            for lease in leases:
+                await give_back(connection, lease, UNLIMITED)
             await connection.execute(delete(budget_leases).where(columns.worker == worker))
-            return len(rows)
+            return len(leases)
 
     async def approve(self, scope: str, period: Period, window: Window, extra: Amount) -> None:
         """Raise the limits of one window. Raises `DatabaseUnavailable`."""
@@ -284,30 +284,44 @@ async def _write(
         )
 
 
-async def _release(connection: "AsyncConnection", lease: "RowMapping") -> None:
-    """Take out of a window what a lease still reserves. The window's row is locked first, as everywhere."""
+async def give_back(connection: "AsyncConnection", lease: str, most: Amount) -> Amount:
+    """Take up to `most` out of what a lease reserves, as part of a transaction; how much that was.
+
+    Only for a lease whose process is gone. The window's row is locked first, as everywhere.
+    """
     from sqlalchemy import select, update
 
     from execution_platform.storage.schema import budget_leases, budget_windows
 
+    asked = select(budget_leases).where(budget_leases.c.id == lease)
+    row = (await connection.execute(asked)).mappings().first()
+    if row is None:
+        return Amount()
     columns = budget_windows.c
     here = (
-        (columns.scope == lease["scope"])
-        & (columns.period == lease["period"])
-        & (columns.period_start == lease["period_start"])
+        (columns.scope == row["scope"])
+        & (columns.period == row["period"])
+        & (columns.period_start == row["period_start"])
     )
     await connection.execute(update(budget_windows).where(here).values(requests=columns.requests))
-    row = (await connection.execute(select(budget_leases).where(budget_leases.c.id == lease["id"]))).mappings().first()
+    row = (await connection.execute(asked)).mappings().first()
     if row is None:
-        return
+        return Amount()
+    left = Amount(row["amount_nanos"], row["amount_tokens"]).minus(Amount(row["spent_nanos"], row["spent_tokens"]))
+    back = left.positive.at_most(most)
+    await connection.execute(
+        update(budget_leases)
+        .where(budget_leases.c.id == lease)
+        .values(amount_nanos=row["amount_nanos"] - back.nanos, amount_tokens=row["amount_tokens"] - back.tokens)
+    )
     await connection.execute(
         update(budget_windows)
         .where(here)
         .values(
-            reserved_nanos=columns.reserved_nanos - max(0, row["amount_nanos"] - row["spent_nanos"]),
-            reserved_tokens=columns.reserved_tokens - max(0, row["amount_tokens"] - row["spent_tokens"]),
+            reserved_nanos=columns.reserved_nanos - back.nanos, reserved_tokens=columns.reserved_tokens - back.tokens
         )
     )
+    return back
 
 
 def insert_quietly(connection: "Connection", table: "Table", rows: "Sequence[Mapping[str, object]]") -> int:

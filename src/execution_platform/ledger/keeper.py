@@ -13,7 +13,7 @@ from execution_platform.ledger.accounts import Account, Clocks, Refused
 from execution_platform.ledger.budgets import NO_RULES, NOTHING, Amount, Bound, Rules
 from execution_platform.ledger.interfaces import Dispatch, Settlement, StorageUnavailable
 from execution_platform.ledger.leases import BudgetStore, Charge, Hold, Slice, Standing, cost_of
-from execution_platform.ledger.periods import Window
+from execution_platform.ledger.periods import FOREVER, Window
 
 _TICK_SECONDS = 0.5
 _SKEW_SECONDS = 1.0
@@ -49,6 +49,10 @@ class Keeper:
     def now(self) -> float:
         """Seconds since the epoch by the clock all replicas share: the database's, where ours differs from it."""
         return self._clocks.wall() + self._offset
+
+    def seconds_left(self, window: Window) -> float | None:
+        """Until `window` ends; None when it never does."""
+        return None if window.end == FOREVER else max(0.0, window.end - self.now())
 
     def take(self, bounds: Sequence[Bound], amount: Amount) -> Hold | None:
         """Hold `amount` in every account out of memory; None when one of them must ask first."""
@@ -112,6 +116,11 @@ class Keeper:
                 self._account(one.bound).ask_ahead()
         if len(self._charged) < _CHARGES:
             self._charged[dispatch.id] = tuple(one.charge for one in hold.slices)
+
+    def leases_of(self, dispatch_id: str) -> Sequence[str]:
+        """The leases under which a try is held that has not ended."""
+        hold = self._holds.get(dispatch_id)
+        return () if hold is None else [one.lease for one in hold.slices]
 
     @property
     def charges(self) -> bool:

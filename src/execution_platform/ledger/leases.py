@@ -34,7 +34,7 @@ from execution_platform.ledger.periods import Window
 
 _CUSHION_REQUESTS = 4
 _CUSHION_SECONDS = 2.0
-_SHARE = 32
+_SHARE = 64
 """A cushion is at most this part of what is left, so that a lost slice is a small loss."""
 _LOW_PART = 4
 

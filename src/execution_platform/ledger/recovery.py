@@ -75,7 +75,7 @@ async def _one(folder: Path, store: EventStore, found: Recovered) -> None:
     finished = await store.finished({each.account.request_id for each in tries}) if tries else set[str]()
     lost = [
         CostEvent(each, lost_settlement(each, reader.progress.get(each.id), final=final))
-        for each, final in _with_final(tries, finished)
+        for each, final in with_final(tries, finished)
     ]
     if lost:
         if ARMED:
@@ -87,7 +87,7 @@ async def _one(folder: Path, store: EventStore, found: Recovered) -> None:
     found.damaged += reader.damaged
 
 
-def _with_final(tries: Iterable[Dispatch], finished: set[str]) -> list[tuple[Dispatch, bool]]:
+def with_final(tries: Iterable[Dispatch], finished: set[str]) -> list[tuple[Dispatch, bool]]:
     """Each try, and whether it ends its request: the last one does, if none that ended has."""
     ordered = sorted(tries, key=lambda each: (each.account.request_id, each.attempt, each.id))
     last = {each.account.request_id: each.id for each in ordered}

@@ -150,7 +150,8 @@ class Limiter:
     def remaining(self, limit: Limit) -> int:
         """Units that are free, for the answer's headers."""
         shared = self.mode == "shared"
-        return limit.meter.remaining(shared=shared, ceiling=limit.rule.ceiling if shared else self._share(limit))
+        now = int(self._clock() * 1_000_000)
+        return limit.meter.remaining(now, shared=shared, ceiling=limit.rule.ceiling if shared else self._share(limit))
 
     def reset_seconds(self, limit: Limit) -> float:
         """Seconds until the whole limit is free again, by what this process let through."""

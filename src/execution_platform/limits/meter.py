@@ -233,12 +233,12 @@ class Meter:
 
     # What callers are told
 
-    def remaining(self, *, shared: bool, ceiling: Ceiling) -> int:
-        """Units that are free as far as this process knows."""
+    def remaining(self, now: int, *, shared: bool, ceiling: Ceiling) -> int:
+        """Units that would be granted at once, as far as this process knows."""
         if not shared:
-            return max(0, ceiling.limit - self.own.used)
+            return self.own.room(now, ceiling)
         leased = sum(batch.units for batch in self.batches)
-        return max(0, min(ceiling.limit, ceiling.limit - self.shared_used + leased))
+        return max(0, min(ceiling.limit, ceiling.burst, ceiling.limit - self.shared_used + leased))
 
 
 class Held:

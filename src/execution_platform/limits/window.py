@@ -75,7 +75,7 @@ class Window:
         limit, burst = ceiling.limit, ceiling.burst
         self._pay(now, limit)
         slot = now // SLOT
-        room = min(limit - self.used, math.floor(burst - self.debt + _TINY))
+        room = self._room(ceiling)
         granted = 0
         if room >= least:
             granted = max(0, min(want, room))
@@ -89,6 +89,14 @@ class Window:
         if want <= 0:
             return Verdict(0, slot, self.used)
         return Verdict(0, slot, self.used, self._wait(now, ceiling, least))
+
+    def room(self, now: int, ceiling: Ceiling) -> int:
+        """Units that would be granted at once."""
+        self._pay(self._advance(now), ceiling.limit)
+        return max(0, self._room(ceiling))
+
+    def _room(self, ceiling: Ceiling) -> int:
+        return min(ceiling.limit - self.used, math.floor(ceiling.burst - self.debt + _TINY))
 
     def give_back(self, slot: int, units: int) -> None:
         """Units of a grant that were not used. What is older than the window is gone already."""

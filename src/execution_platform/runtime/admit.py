@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from execution_platform.catalog.prices import remedy
-from execution_platform.exceptions import BudgetExceeded, PriceUnknown
+from execution_platform.exceptions import BudgetExceeded, ErrorKind, PriceUnknown
 from execution_platform.ledger.accounts import Refused
 from execution_platform.ledger.budgets import Amount, Bound, Rules, Subjects, describe
 from execution_platform.ledger.estimate import FREE_CARD, OTHER_TOKENIZERS, RateCard, Tokens, rough_tokens, tokenizer
@@ -41,7 +41,8 @@ class Breach(BudgetExceeded):
     `downgrade_to` names the model or logical model that may still fit.
     """
 
-    def __init__(self, refused: Refused, *, downgrade_to: str | None = None) -> None:
+    def __init__(self, refused: Refused, *, downgrade_to: str | None = None, seconds_left: float | None = None) -> None:
+        """`seconds_left` is the time to the end of the window, where it has one."""
         bound, need = refused.bound, refused.need
         account = describe(bound.scope, bound.period)
         what = f"${to_usd(need.nanos):.6f}" if refused.lacks_money else f"{need.tokens} tokens"
@@ -50,6 +51,9 @@ class Breach(BudgetExceeded):
             f"{account} has no room for this request{until}: it may come to {what}; lower its max_tokens or have the budget raised",
             code="cost_budget_exceeded" if refused.lacks_money else "token_budget_exceeded",
         )
+        if not refused.lacks_money:
+            self.kind = ErrorKind.RATE_LIMIT
+            self.retry_after = seconds_left
         self.refused = refused
         self.downgrade_to = downgrade_to
 
@@ -182,7 +186,8 @@ class Reserver:
             if patient and policy == "pause" and await self._approved(call, found):
                 continue
             self.refused(found)
-            raise Breach(found, downgrade_to=found.bound.downgrade_to if policy == "downgrade" else None)
+            downgrade_to = found.bound.downgrade_to if policy == "downgrade" else None
+            raise Breach(found, downgrade_to=downgrade_to, seconds_left=self.keeper.seconds_left(found.window))
 
     async def counted_prompt(self, call: Call) -> int:
         """The prompt's tokens by a tokenizer, with a margin for those of other vendors; the rough bound without one."""

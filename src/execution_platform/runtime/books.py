@@ -44,7 +44,7 @@ from execution_platform.runtime.request import decoded
 from execution_platform.spi.usage import Confidence, Cost, Usage
 
 TICK_SECONDS = 0.5
-CHECKPOINT_SECONDS = 2.0
+CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_TOKENS = 256
 _BYTES_A_TOKEN = 4
 _LARGEST = 2**62

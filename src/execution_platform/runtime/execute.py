@@ -6,13 +6,13 @@ ends the stream with the dialect's error event, never with a clean end.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from execution_platform._failpoint import ARMED, reach
-from execution_platform.dialects.base import Downstream, Relay
+from execution_platform.dialects.base import Downstream, Metered, Relay
 from execution_platform.dialects.sse import comment
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError
 from execution_platform.providers.base import Exchange, Provider, WireProvider
@@ -21,27 +21,35 @@ from execution_platform.router.chain import Committed, aclose, commit, first_to_
 from execution_platform.router.patience import first_content, whole_answer
 from execution_platform.router.target import Target
 from execution_platform.runtime.answer import Answer
-from execution_platform.runtime.call import Call
+from execution_platform.runtime.call import Call, Outcome
 from execution_platform.runtime.continuation import events_of, may_continue
 from execution_platform.runtime.exchange import departing, exchange_for, run_for
 from execution_platform.runtime.observe import Watch
 from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
 from execution_platform.runtime.throttle import throttle_target
+from execution_platform.runtime.tiers import tier_for, tiered
 from execution_platform.spi.events import Event, Failed
+from execution_platform.spi.response import ChatResponse
 from execution_platform.transport.http import Reply
 
+T = TypeVar("T")
 _JSON = "application/json"
 
 
 async def execute(call: Call) -> Answer:
     """Answer a chat call that `plan` has given a route."""
+    return await first_of(call, partial(_attempt, call))
+
+
+async def first_of(call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
+    """What the first try of the call's targets gives that does not fail; the call's outcome is that of this try."""
     route = call.route
     targets: Sequence[Target] = route.targets if route is not None else ()
     hedge = route.hedge if route is not None else False
     run = call.outcome.run = run_for(call, stream=call.peek.stream, hedge=hedge)
 
-    answer = await first_to_commit(targets, partial(_attempt, call), run)
+    answer = await first_to_commit(targets, attempt, run)
     winner = run.winner
     if winner is not None:
         call.outcome.adopt(winner)
@@ -49,7 +57,15 @@ async def execute(call: Call) -> Answer:
     return answer
 
 
-async def _attempt(call: Call, attempt: Attempt) -> Answer:
+class Opening(NamedTuple):
+    """A try that is about to be made: who is asked, and what is known of the asking."""
+
+    provider: Provider
+    exchange: Exchange
+
+
+async def opening(call: Call, attempt: Attempt) -> Opening:
+    """The provider and the exchange of a try, within the limits of its target. Raises `RateLimited`, `NotConfigured`."""
     provider = call.snapshot.provider(attempt.target.provider)
     if call.snapshot.limits.for_targets:
         await throttle_target(call, attempt)
@@ -60,6 +76,11 @@ async def _attempt(call: Call, attempt: Attempt) -> Answer:
     attempt.simulated = provider.simulated
     if ARMED:
         await reach("kernel.before_dispatch")
+    return Opening(provider, exchange)
+
+
+async def _attempt(call: Call, attempt: Attempt) -> Answer:
+    provider, exchange = await opening(call, attempt)
     # A model that calls no tools would pass over them in silence; the translation says so.
     carries = not call.peek.has_tools or exchange.profile.tool_calling == "native"
     if isinstance(provider, WireProvider) and carries and passes_through(call, provider) and not may_continue(call):
@@ -125,8 +146,9 @@ async def _relay_head(reply: Reply, relay: Relay) -> _Opened:
         async for data in chunks:
             out = relay.feed(data)
             held = held + out if held else out
-            if metered.error is not None:
-                raise metered.error
+            error = metered.error or metered.broken
+            if error is not None:
+                raise error
             if metered.committed or metered.finished:
                 return _Opened(reply, held, chunks)
         held += relay.close()
@@ -149,20 +171,19 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
         async for data in opened.chunks:
             out = relay.feed(data)
             if out:
-                metered.deltas += out.count(b"data: ") or 1
+                metered.deltas += relay.pieces(out)
                 metered.sample = out
                 if metered.finished:
                     enter_end(call)
                 yield out if metered.error is None else clean(out)
+            if metered.broken is not None:
+                raise metered.broken
         tail = relay.close()
         if metered.finished:
             enter_end(call)
         if tail:
             yield tail if metered.error is None else clean(tail)
-        if metered.error is not None:
-            outcome.error = metered.error
-        elif not metered.finished:
-            raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
+        _judge_end(outcome, metered)
     except ExecutionPlatformError as error:
         outcome.error = error
         array = None if call.sse else metered.sample
@@ -170,6 +191,16 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
     finally:
         attempt.leave()
         opened.reply.close()
+
+
+def _judge_end(outcome: Outcome, metered: Metered) -> None:
+    """Note the failure a relayed stream has told itself. Raises the one it has not."""
+    if metered.broken is not None:
+        raise metered.broken
+    if metered.error is not None:
+        outcome.error = metered.error
+    elif not metered.finished:
+        raise ProtocolError("the provider's stream was cut before its end", kind=ErrorKind.PROTOCOL)
 
 
 # Translation
@@ -196,17 +227,35 @@ def downstream_for(call: Call, attempt: Attempt, provider: Provider) -> Downstre
 
 
 async def _translated(call: Call, attempt: Attempt, provider: Provider, exchange: Exchange) -> Answer:
-    request = canonical(call)
     watch = Watch(call, attempt)
     if not call.peek.stream:
-        response = watch.response(await whole_answer(provider, exchange, provider.complete(request, exchange)))
+        response = watch.response(await whole_answer(provider, exchange, _complete(call, provider, exchange)))
         encoded = call.dialect.encode_response(response, downstream_for(call, attempt, provider))
         attempt.losses.extend(encoded.losses)
         return Answer(_JSON, body=encoded.body)
-    stream = provider.stream(replace(request, stream=True), exchange)
+    committed = await open_stream(call, attempt, provider, exchange)
+    return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
+
+
+async def open_stream(call: Call, attempt: Attempt, provider: Provider, exchange: Exchange) -> Committed:
+    """The provider's answer as events, past its commit point. A model that calls no tools calls them by text."""
+    request = replace(canonical(call), stream=True)
+    tier = tier_for(request, exchange)
+    stream = provider.stream(request if tier is None else tier.request, exchange)
+    if tier is not None:
+        stream = tiered(tier, stream)
     committed = await first_content(attempt, provider, exchange, commit(stream, attempt.metered))
     attempt.keeps, attempt.discard = True, committed.aclose
-    return Answer(call.stream_type, stream=_encode_rest(call, attempt, provider, committed, watch))
+    return committed
+
+
+async def _complete(call: Call, provider: Provider, exchange: Exchange) -> ChatResponse:
+    """The provider's answer as a whole."""
+    request = canonical(call)
+    tier = tier_for(request, exchange)
+    if tier is None:
+        return await provider.complete(request, exchange)
+    return tier.response(await provider.complete(tier.request, exchange))
 
 
 async def _encode_rest(

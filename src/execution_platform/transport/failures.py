@@ -7,24 +7,25 @@ import builtins
 import ssl
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, TimeoutError  # noqa: A004
+from execution_platform.transport.wire import Hangup, NotHttp
 
-WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError, builtins.TimeoutError)
-"""Everything the pool, a connection or its parser raises."""
+WIRE_ERRORS = (aiohttp.ClientError, OSError, builtins.TimeoutError)
+"""Everything the pool raises."""
 
 
 class Silence(Exception):
     """The upstream was silent for too long, or the call took too long in all."""
 
 
-FAILURES = (*WIRE_ERRORS, Silence)
+FAILURES = (Hangup, NotHttp, Silence)
+"""Everything that befalls an answer."""
 
 
 def is_disconnect(error: BaseException) -> bool:
     """Whether the other end closed or reset the connection."""
-    return isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError))
+    return isinstance(error, Hangup)
 
 
 def not_connected(error: BaseException, host: str) -> ProviderError:
@@ -49,9 +50,9 @@ def not_connected(error: BaseException, host: str) -> ProviderError:
 def not_answered(error: BaseException, host: str) -> ProviderError:
     """The request went out and no head of an answer came back."""
     match error:
-        case Silence() | builtins.TimeoutError():
+        case Silence():
             return TimeoutError(f"{host}: {error or 'no answer in time'}", kind=ErrorKind.TIMEOUT)
-        case HttpProcessingError():
+        case NotHttp():
             return ProtocolError(f"{host}: the answer is not HTTP/1.1 within its bounds", kind=ErrorKind.PROTOCOL)
         case _:
             return ProviderError(f"{host}: the connection was closed before an answer", kind=ErrorKind.CONNECTION)
@@ -60,9 +61,9 @@ def not_answered(error: BaseException, host: str) -> ProviderError:
 def cut_short(error: BaseException, host: str) -> ProviderError:
     """The head came and the body did not come to its end."""
     match error:
-        case Silence() | builtins.TimeoutError():
+        case Silence():
             return TimeoutError(f"{host}: {error or 'the answer stopped'}", kind=ErrorKind.TIMEOUT)
-        case HttpProcessingError():
+        case NotHttp():
             return ProtocolError(f"{host}: the body of the answer breaks its own framing", kind=ErrorKind.PROTOCOL)
         case _:
             return ProviderError(f"{host}: the connection was closed within the answer", kind=ErrorKind.CONNECTION)

@@ -1,4 +1,4 @@
-"""Upstream HTTP/1.1 over aiohttp's pool, TLS and parser.
+"""Upstream HTTP/1.1 over aiohttp's pool and TLS.
 
 Theory of operation
 -------------------
@@ -9,8 +9,8 @@ within milliseconds that nobody listens any more.
 
 The request is written by this module instead of `aiohttp.ClientSession`, whose redirects, cookies, proxies, netrc, tracing,
 payload types and body-writing task cost two thirds of a call and are all unwanted here: nothing is followed, remembered,
-looked up in the environment or decoded. What is used of aiohttp is the connector (`connect`), the connection (`release`,
-`close`) and its protocol (`set_response_params`, `read`).
+looked up in the environment or decoded. What is used of aiohttp is the connector (`connect`) and the connection (`release`,
+`close`); the protocol on it is a `Wire`.
 
 Rules: a body that is not at its end is never given back to the pool; an answer that is compressed although `identity` was
 asked for is refused; lines, header count and body size are bounded; the texts of errors name the host and nothing else.
@@ -25,9 +25,6 @@ from typing import Final, NamedTuple
 
 import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import BadHttpMessage
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
@@ -39,21 +36,17 @@ from execution_platform.transport.failures import (
     not_answered,
     not_connected,
 )
-from execution_platform.transport.pool import Destination, Dial, Pool, Wire, abort
-from execution_platform.transport.reply import Reply, Watch
+from execution_platform.transport.pool import Destination, Dial, Pool
+from execution_platform.transport.reply import Reply
 from execution_platform.transport.timeouts import Timeouts
+from execution_platform.transport.vigil import Vigil
+from execution_platform.transport.wire import Wire
 
 __all__ = ["HttpCall", "HttpTransport", "Reply"]
 
-_READ_BUFFER: Final = 256 * 1024
-_LONGEST_LINE: Final = 16 * 1024
-_MOST_HEADERS: Final = 128
-_MOST_INTERIM: Final = 8
 _LONG_BODY: Final = 64 * 1024
 _ROUTES_KEPT: Final = 4096
 _LIMITS_KEPT: Final = 256
-_OK: Final = 200
-_SWITCHING: Final = 101
 _METHOD: Final = re.compile(r"[A-Z]+")
 _STALE_TRIES: Final = 3
 _STALE_WITHIN: Final = 1.0
@@ -113,6 +106,7 @@ class HttpTransport:
         self._most = most
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connector: Pool | None = None
+        self._vigil: Vigil | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
         self._limits: dict[float, aiohttp.ClientTimeout] = {}
 
@@ -161,44 +155,35 @@ class HttpTransport:
         self, connection: Connection, call: HttpCall, route: _Route, timeouts: Timeouts, until: float
     ) -> Reply | None:
         """Write the request and await the head; None when the connection proves to have been closed before."""
-        wire = connection.protocol
+        wire: object = connection.protocol
         transport = connection.transport
-        if not isinstance(wire, Wire) or transport is None:
+        vigil = self._vigil
+        if not isinstance(wire, Wire) or transport is None or vigil is None:
             connection.close()
             return None
         kept, wire.kept = wire.kept, True
-        wire.set_response_params(
-            skip_payload=call.method == "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-            read_bufsize=_READ_BUFFER,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
-            max_headers=_MOST_HEADERS,
-        )
         silence = max(timeouts.first_token, timeouts.idle) if call.stream else timeouts.total
-        watch: Watch | None = None
+        reply = Reply(connection, wire, vigil, vigil.loop, host=route.host, most=self._most)
         try:
+            wire.expect(reply, bodyless=call.method == "HEAD")
             _write(transport, route.head, call)
-            watch = Watch(wire, silence, until)
-            message, payload = await _head(wire)
+            await reply.head(silence, until)
         except BaseException as error:
-            if watch is not None:
-                watch.stop()
-            abort(connection)
+            was_young = reply.is_young(_STALE_WITHIN)
+            reply.close()
             if not isinstance(error, FAILURES):
                 raise
-            if kept and watch is not None and watch.is_young(_STALE_WITHIN) and is_disconnect(error):
+            if kept and was_young and is_disconnect(error):
                 return None
             raise not_answered(error, route.host) from error
-        watch.reading(timeouts.idle if call.stream else timeouts.total)
-        reply = Reply(message, payload, connection, wire, watch, host=route.host, most=self._most)
-        if "content-encoding" in message.headers:
+        reply.reading(timeouts.idle if call.stream else timeouts.total)
+        if "content-encoding" in reply.headers:
             _refuse_compressed(reply)
         return reply
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> Pool:
         self._loop = loop
+        self._vigil = Vigil(loop)
         self._routes.clear()
         self._connector = Pool(
             limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
@@ -222,6 +207,9 @@ class HttpTransport:
     async def aclose(self) -> None:
         """Close every connection; a later `send` opens new ones."""
         connector, self._connector = self._connector, None
+        vigil, self._vigil = self._vigil, None
+        if vigil is not None:
+            vigil.stop()
         if connector is not None:
             await connector.close()
 
@@ -238,17 +226,6 @@ def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:
         transport.write(b"".join((head, text.encode(), end, call.body)))
     else:
         transport.writelines((b"".join((head, text.encode(), end)), call.body))
-
-
-async def _head(wire: Wire) -> tuple[RawResponseMessage, StreamReader]:
-    """The head of the answer, past what is said in the interim (1xx)."""
-    for _ in range(_MOST_INTERIM):
-        message, payload = await wire.read()
-        if message.code >= _OK:
-            return message, payload
-        if message.code == _SWITCHING:
-            break
-    raise BadHttpMessage("no final status")
 
 
 def _refuse_compressed(reply: Reply) -> None:

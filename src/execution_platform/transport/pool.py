@@ -1,12 +1,8 @@
-"""aiohttp's pool of connections, with the four things it lacks here.
+"""aiohttp's pool of connections, with the three things it lacks here.
 
 * `Destination`: what the pool must know of where a call goes, made once instead of for each call.
-* `Wire.kept`: whether a connection has served a call before, so that its being closed at the other end can be told from a
-  failure of this call.
-* `Wire.reader`: who reads the body is told of everything that befalls the connection. aiohttp tells only who waits for the
-  head when the framing of a body is broken, and its reader would wait until a time-out.
-* `Wire.resume_reading` does nothing where nothing is paused. aiohttp calls it for every piece that is read and runs its parser
-  on nothing each time, for the sake of decompression, which is never on here; that was a fifth of the cost of a stream.
+* `Wire`: a protocol of our own on its connections (see there).
+* `give_back`: a connection whose upstream answered before it had taken the whole request is not used again.
 """
 
 import asyncio
@@ -15,41 +11,18 @@ import math
 import socket
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
-from aiohttp.streams import StreamReader
 from yarl import URL
 
 from execution_platform.transport.resolver import PatientResolver
+from execution_platform.transport.wire import Wire
 
-__all__ = ["Destination", "Dial", "Pool", "Wire", "abort", "give_back"]
-
-
-class Wire(ResponseHandler):
-    """One connection to an upstream."""
-
-    kept = False
-    """It has served a call before."""
-    reader: StreamReader | None = None
-    """The body that is being read from it."""
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """Tell who waits for the head, and who reads a body."""
-        cause = exc if exc_cause is None else exc_cause
-        super().set_exception(exc, cause)
-        reader = self.reader
-        if reader is not None and not reader.is_eof() and reader.exception() is None:
-            reader.set_exception(exc, cause)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
-        """Go on with a connection that was paused because its reader is slow."""
-        if self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
+__all__ = ["Destination", "Dial", "Pool", "abort", "give_back"]
 
 
 class Destination(ClientRequest):
@@ -85,7 +58,8 @@ class Pool(TCPConnector):
             resolver=PatientResolver() if dial is None else dial.resolver,
             socket_factory=None if dial is None else dial.connect,
         )
-        self._factory = functools.partial(Wire, loop=asyncio.get_running_loop())
+        # The pool asks of a protocol what `Wire` has: `transport`, `is_connected`, `should_close`, `close`, `abort`, `closed`.
+        self._factory = cast("Any", functools.partial(Wire, loop=asyncio.get_running_loop()))
 
 
 def give_back(connection: Connection) -> None:

@@ -1,37 +1,105 @@
-"""The answer to one call: its head at once, its body as it comes, and the timer over both."""
+"""The answer to one call: its head at once, its body as it comes, and how long both may take."""
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
-from typing import cast
+from collections.abc import AsyncIterator, Iterator, Mapping
 
-import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import EmptyStreamReader, StreamReader
 
 from execution_platform.exceptions import ErrorKind, ProtocolError
 from execution_platform.transport.failures import FAILURES, Silence, cut_short
-from execution_platform.transport.pool import Wire, abort, give_back
+from execution_platform.transport.pool import abort, give_back
+from execution_platform.transport.vigil import Vigil
+from execution_platform.transport.wire import Hangup, Pairs, Wire
 
 
-class Watch:
-    """The one timer of a call.
+class Headers(Mapping[str, str]):
+    """The headers of an answer; names are looked up in any case, and of equal ones the first counts."""
 
-    It is not moved at every read: a read notes when it began to wait, and the timer, when it fires, looks whether that is
-    too long ago or moves itself to the time when it would be.
+    __slots__ = ("_known",)
+
+    def __init__(self, pairs: Pairs) -> None:
+        known: dict[str, str] = {}
+        for name, value in pairs:
+            text = name.decode("latin-1")
+            if text not in known:
+                known[text] = value.decode("utf-8", "surrogateescape")
+        self._known = known
+
+    def __getitem__(self, name: str) -> str:
+        return self._known[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """The value of a header that may be missing."""
+        return self._known.get(name.lower(), default)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._known
+
+
+class Reply:
+    """An answer; `headers` looks names up in any case.
+
+    `host` is the upstream's, for messages. `close` it in every case; after the body's end that does nothing.
     """
 
-    __slots__ = ("_handle", "_loop", "_silence", "_since", "_until", "_when", "_wire")
+    __slots__ = (
+        "_connection",
+        "_failure",
+        "_held",
+        "_is_over",
+        "_most",
+        "_silence",
+        "_since",
+        "_size",
+        "_until",
+        "_vigil",
+        "_waiter",
+        "_wire",
+        "headers",
+        "held_bytes",
+        "host",
+        "loop",
+        "status",
+    )
 
-    def __init__(self, wire: Wire, silence: float, until: float) -> None:
+    def __init__(
+        self, connection: Connection, wire: Wire, vigil: Vigil, loop: asyncio.AbstractEventLoop, *, host: str, most: int
+    ) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.host = host
+        self.loop = loop
+        self.held_bytes = 0
+        self._connection: Connection | None = connection
         self._wire = wire
-        self._loop = loop = asyncio.get_running_loop()
-        self._silence = silence
-        self._until = until
-        self._since = loop.time()
-        self._when = min(self._since + silence, until)
-        self._handle: asyncio.TimerHandle | None = loop.call_at(self._when, self._fire)
+        self._vigil = vigil
+        self._most = most
+        self._size = 0
+        self._held: list[bytes] = []
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_over = False
+        self._since = self._silence = self._until = math.inf
+
+    # The head
+
+    async def head(self, silence: float, until: float) -> None:
+        """Return when the head is there. Raises what befell the connection, or `Silence`."""
+        self._since = since = self.loop.time()
+        self._silence, self._until = silence, until
+        due = since + silence
+        self._vigil.add(self, min(until, due))
+        while not self.status and self._failure is None:
+            await self._wait()
+        if self._failure is not None and not self.status:
+            raise self._failure
 
     def reading(self, silence: float) -> None:
         """The head is there; from now on another silence is allowed, and only while a read waits."""
@@ -40,109 +108,9 @@ class Watch:
 
     def is_young(self, seconds: float) -> bool:
         """Whether the request went out less than `seconds` ago."""
-        return self._loop.time() - self._since < seconds
+        return self.loop.time() - self._since < seconds
 
-    def waits(self) -> None:
-        """A read begins to wait."""
-        self._since = self._loop.time()
-        due = min(self._since + self._silence, self._until)
-        if due < self._when:
-            if self._handle is not None:
-                self._handle.cancel()
-            self._arm(due)
-
-    def got(self) -> None:
-        """A read has something; how long its reader is busy with it is not the upstream's silence."""
-        self._since = math.inf
-
-    def stop(self) -> None:
-        """Nothing is awaited any more."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _arm(self, due: float) -> None:
-        self._when = due
-        self._handle = None if due == math.inf else self._loop.call_at(due, self._fire)
-
-    def _fire(self) -> None:
-        due = min(self._since + self._silence, self._until)
-        if self._loop.time() < due:
-            self._arm(due)
-            return
-        self._handle = None
-        over = due == self._until
-        error = Silence("no complete answer in the time the call has" if over else f"silent for {self._silence:g} s")
-        self._wire.set_exception(error)
-        if self._wire.transport is not None:
-            self._wire.transport.abort()
-
-
-class _Body(StreamReader):
-    """aiohttp's reader, which takes what is there chunk by chunk, three looks at its limits each; here all at once."""
-
-    __slots__ = ()
-
-    def take(self) -> bytes:
-        """What `read_nowait` gives."""
-        pieces = self._buffer
-        if len(pieces) < 2 or self._buffer_offset or self._exception is not None:
-            return self.read_nowait()
-        data = b"".join(pieces)
-        pieces.clear()
-        self._size = 0
-        self._cursor += len(data)
-        splits = self._http_chunk_splits
-        if splits:
-            while splits and splits[0] < self._cursor:
-                splits.popleft()
-        self._protocol.resume_reading()
-        return data
-
-    async def more(self) -> bytes:
-        """What `readany` gives."""
-        if self._exception is not None:
-            raise self._exception
-        while not self._buffer and not self._eof:
-            await self._wait("readany")
-        return _take(self)
-
-
-def _take(payload: StreamReader) -> bytes:
-    """All that has come and was not read; made by the parser, a reader is never a `_Body`, but has all it needs."""
-    return payload.read_nowait() if isinstance(payload, EmptyStreamReader) else _Body.take(cast("_Body", payload))
-
-
-class Reply:
-    """An answer whose head has arrived; `headers` looks names up in any case.
-
-    `host` is the upstream's, for messages. `close` it in every case; after the body's end that does nothing.
-    """
-
-    __slots__ = ("_connection", "_most", "_payload", "_size", "_watch", "_wire", "headers", "host", "status")
-
-    def __init__(
-        self,
-        message: RawResponseMessage,
-        payload: StreamReader,
-        connection: Connection,
-        wire: Wire,
-        watch: Watch,
-        *,
-        host: str,
-        most: int,
-    ) -> None:
-        self.status: int = message.code
-        self.headers: Mapping[str, str] = message.headers
-        self.host = host
-        self._connection: Connection | None = connection
-        self._wire = wire
-        self._payload = payload
-        self._watch = watch
-        self._most = most
-        self._size = 0
-        wire.reader = payload
-        payload.on_eof(self._ended)
+    # The body
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or what `chunks` has left of it.
@@ -152,12 +120,9 @@ class Reply:
             TimeoutError: It did not come in time.
             ProviderError: The connection broke (`kind` connection).
         """
-        payload = self._payload
         self._most = min(self._most, self._size + limit)
-        if payload.is_eof() and payload.exception() is None:
-            data = _take(payload)
-            self._count(data)
-            return data
+        if self._is_over:
+            return self._take() if self._held else b""
         return b"".join([data async for data in self])
 
     def chunks(self) -> AsyncIterator[bytes]:
@@ -168,42 +133,106 @@ class Reply:
         return self
 
     async def __anext__(self) -> bytes:
-        payload = self._payload
-        try:
-            data = _take(payload)
-            if not data:
-                if payload.is_eof():
+        if not self._held:
+            if not self._is_over and self._failure is None:
+                self._since = since = self.loop.time()
+                due = since + self._silence
+                self._vigil.expect(min(self._until, due))
+                await self._wait()
+                # How long its reader is busy with it is not the upstream's silence.
+                self._since = math.inf
+            if not self._held:
+                error = self._failure
+                if error is None:
                     raise StopAsyncIteration
-                self._watch.waits()
-                data = await _Body.more(cast("_Body", payload))
-                if not data:
-                    raise StopAsyncIteration
-                self._watch.got()
-        except FAILURES as error:
-            self.close()
-            raise cut_short(error, self.host) from error
-        self._count(data)
-        return data
+                self.close()
+                raise cut_short(error, self.host) from error
+        return self._take()
 
-    def _count(self, data: bytes) -> None:
+    def _take(self) -> bytes:
+        """What is there. Raises `ProtocolError` where that is too much."""
+        held = self._held
+        data = held[0] if len(held) == 1 else b"".join(held)
+        held.clear()
+        self.held_bytes = 0
+        if not self._is_over:
+            self._wire.go_on()
         self._size += len(data)
         if self._size > self._most:
             self.close()
             message = f"{self.host}: the body of the answer is over {self._most} bytes"
             raise ProtocolError(message, kind=ErrorKind.PROTOCOL, status=self.status)
+        return data
 
-    def _ended(self) -> None:
-        self._watch.stop()
+    async def _wait(self) -> None:
+        """Until something happens."""
+        self._waiter = waiter = self.loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # The connection's side
+
+    def headed(self, status: int, headers: Pairs) -> None:
+        """The head is whole."""
+        self.status = status
+        self.headers = Headers(headers)
+        self._wake()
+
+    def fed(self, data: bytes) -> None:
+        """What one read brought of the body."""
+        self._held.append(data)
+        self.held_bytes += len(data)
+        self._wake()
+
+    def ended(self) -> None:
+        """The answer is whole: the connection is free for another call."""
+        self._is_over = True
+        self._vigil.discard(self)
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._wire.reader = None
             give_back(connection)
+        self._wake()
+
+    def failed(self, error: Exception) -> None:
+        """The connection is gone, or what came on it is no HTTP."""
+        if self._failure is None:
+            self._failure = error
+        self._wake()
+
+    # The end
+
+    @property
+    def due(self) -> float:
+        """The time of the event loop when it is too late."""
+        due = self._since + self._silence
+        return min(self._until, due)
+
+    def ring(self) -> None:
+        """It is too late."""
+        over = self._since + self._silence >= self._until
+        silent = f"silent for {self._silence:g} s"
+        self.failed(Silence("no complete answer in the time the call has" if over else silent))
+        self._wire.listener = None
+        if self._wire.transport is not None:
+            self._wire.transport.abort()
 
     def close(self) -> None:
         """Abort what is still under way."""
-        self._watch.stop()
         connection, self._connection = self._connection, None
-        if connection is not None:
-            self._wire.set_exception(aiohttp.ClientConnectionError("closed by the reader"))
-            self._wire.reader = None
-            abort(connection)
+        if connection is None:
+            return
+        self._vigil.discard(self)
+        self._wire.listener = None
+        self._held.clear()
+        self.failed(Hangup("closed by the reader"))
+        abort(connection)
+
+
+__all__ = ["FAILURES", "Headers", "Reply"]

@@ -84,13 +84,9 @@ def test_a_tail_after_the_end_is_passed_on() -> None:
     assert relay.close() == b": bye\n"
 
 
-def test_frames_the_relay_cannot_read_are_left_to_the_caller() -> None:
+def test_members_the_relay_cannot_read_are_left_to_the_caller() -> None:
     relay = DIALECT.relay(DIALECT.peek(b"{}"))
-    odd = (
-        b'data: {message_\n\ndata: ["error"]\n\n'
-        + frame({"type": "message_start", "message": 5})
-        + frame({"type": "message_delta", "delta": 5, "usage": 7})
-    )
+    odd = frame({"type": "message_start", "message": 5}) + frame({"type": "message_delta", "delta": 5, "usage": 7})
     assert relay.feed(odd) == odd
     assert relay.metered.usage is None
 
@@ -236,17 +232,24 @@ def test_output_never_shrinks() -> None:
     assert relay.metered.usage.output_tokens == 2
 
 
-def test_a_broken_event_before_the_first_content_is_a_failure_and_later_one_passes() -> None:
-    """T3: before the first content another target can still answer."""
-    peek = DIALECT.peek(b'{"model":"m","max_tokens":1,"stream":true,"messages":[]}')
-    early, late = DIALECT.relay(peek), DIALECT.relay(peek)
-    early.feed(b"data: {broken\n\n")
-    assert early.metered.error is not None
-    assert early.metered.error.kind is ErrorKind.PROTOCOL
-    content = (
-        b"event: content_block_delta\n"
-        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
-    )
-    late.feed(content)
-    assert late.feed(b"data: {broken\n\n") == b"data: {broken\n\n"
-    assert late.metered.error is None
+DELTA = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
+)
+
+
+@pytest.mark.parametrize("before", [b"", DELTA, DELTA + DELTA])
+@pytest.mark.parametrize("after", [b"", DELTA, frame({"type": "message_stop"})])
+@pytest.mark.parametrize("junk", [b"{broken", b"{broken}", b'{"type":"ping"', b"[1]", b"nonsense", b"\xff}"])
+@pytest.mark.parametrize("name", [b"", b"event: content_block_delta\n", b"event: error\n"])
+def test_nothing_is_passed_on_from_the_first_broken_event(
+    before: bytes, after: bytes, junk: bytes, name: bytes
+) -> None:
+    """R7 T3: before the first content another target can still answer, later the gateway tells the failure."""
+    relay = DIALECT.relay(DIALECT.peek(b'{"model":"m","max_tokens":1,"stream":true,"messages":[]}'))
+    assert relay.feed(START) == START
+    relay.feed(before)
+    assert relay.feed(before + name + b"data: " + junk + b"\n\n" + after) == before
+    assert relay.metered.broken is not None
+    assert relay.metered.broken.kind is ErrorKind.PROTOCOL
+    assert not relay.metered.finished

@@ -308,10 +308,30 @@ def test_the_relay_knows_the_usage_of_a_long_stream_on_the_way():
     assert relay.metered.usage.output_tokens == 199
 
 
-def test_the_relay_notes_an_error_and_what_is_not_json():
+def test_the_relay_notes_an_error():
     relay = DIALECT.relay(Peek(None))
     relay.feed(b'data: {"error":{"code":503,"status":"UNAVAILABLE","message":"busy"}}\n\n')
     assert relay.metered.error.kind is ErrorKind.OVERLOADED
+
+
+@pytest.mark.parametrize("before", [b"", frame("a"), frame("a") + frame("b")])
+@pytest.mark.parametrize("after", [b"", frame("a"), frame("a", finishReason="STOP")])
+@pytest.mark.parametrize("junk", [b"{broken", b"{broken}", b'{"candidates":[', b"5", b"nonsense", b"[1]"])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+def test_nothing_is_passed_on_from_the_first_broken_chunk(before, after, junk, end):
+    """R7 T3: before the first content another target can still answer, later the gateway tells the failure."""
     relay = DIALECT.relay(Peek(None))
-    assert relay.feed(b"data: {\n\n") == b"data: {\n\n"
-    assert isinstance(relay.metered.error, ProtocolError)
+    before, after = before.replace(b"\n\n", end), after.replace(b"\n\n", end)
+    relay.feed(before)
+    assert relay.feed(before + b"data: " + junk + end + after) == before
+    assert isinstance(relay.metered.broken, ProtocolError)
+
+
+@pytest.mark.parametrize("junk", [b"nonsense", b"{broken}", b'"a"'])
+def test_nothing_is_passed_on_from_the_first_element_that_is_no_object(junk):
+    """R7: the gateway closes the array with the failure."""
+    relay = DIALECT.relay(Peek(None))
+    element = frame("a").removeprefix(b"data: ").rstrip()
+    assert relay.feed(b"[" + element) == b"[" + element
+    assert relay.feed(b",\n" + junk + b",\n" + element) in (b"", b",\n")
+    assert isinstance(relay.metered.broken, ProtocolError)

@@ -256,9 +256,13 @@ def test_names_of_tools_are_given_back_in_a_whole_answer():
     assert [call.name for call in DIALECT.decode_response(full, upstream).tool_calls] == ["a.b", "e"]
 
 
-def test_a_relay_is_not_disturbed_by_what_it_cannot_read():
+@pytest.mark.parametrize("junk", [b"event: usage\ndata: nonsense\n\n", b"event: done\ndata: [1]\n\n", b"data: {x}\n\n"])
+@pytest.mark.parametrize("before", [b"", b'event: token\ndata: {"text":"a"}\n\n'])
+def test_nothing_is_passed_on_from_the_first_broken_event(junk, before):
+    """R7 T3: before the first content another target can still answer, later the gateway tells the failure."""
     relay = DIALECT.relay(Peek(model=None))
-    broken = b"event: usage\ndata: nonsense\n\nevent: done\ndata: [1]\n\n"
-    assert relay.feed(broken + b"event: tok") == broken
+    relay.feed(before)
+    assert relay.feed(before + junk + before) == before
+    assert relay.metered.broken is not None
     assert relay.close() == b""
     assert (relay.metered.usage, relay.metered.finished) == (None, False)

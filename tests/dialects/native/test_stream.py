@@ -233,6 +233,7 @@ def test_how_events_are_grouped_never_shows(response):
 @given(st.lists(st.one_of(text, st.sampled_from(HARD)), max_size=5))
 @settings(deadline=None)
 def test_no_text_can_forge_a_frame(texts):
+    """T1: line ends inside data are data."""
     parts = [TextPart(each) for each in texts] + [ThinkingPart(each) for each in texts]
     parts += [ToolCallPart(each or "c", each or "f", each) for each in texts]
     parts += [ToolResultPart(each or "c", (TextPart(each),), name=each) for each in texts]
@@ -250,6 +251,7 @@ def test_no_text_can_forge_a_frame(texts):
 
 @given(st.sampled_from(HARD))
 def test_no_error_text_can_forge_a_frame(message):
+    """T1: in the words of an error too."""
     frame = DIALECT.error_frame(BudgetExceeded(message), "r")
     assert frames(frame) == [("error", {"error": message, "code": "cost_budget_exceeded", "retryable": False})]
 

@@ -160,9 +160,18 @@ def test_a_frame_that_was_cut_is_not_relayed():
     assert relayed(whole + USAGE.rstrip())[1].usage.input_tokens == 3
 
 
-def test_frames_that_are_no_chunks_pass_unread():
-    data = frame({"content": "x"}) + b'data: {oops "usage"\n\n' + b'data: ["usage"]\n\n' + frame({}, "stop") + DONE
-    assert relayed(data)[0] == data
+@pytest.mark.parametrize("before", [b"", frame({"content": "x"}), frame({"content": "x"}) * 9])
+@pytest.mark.parametrize("after", [b"", frame({"content": "x"}) * 9, frame({}, "stop") + DONE])
+@pytest.mark.parametrize("junk", [b'{oops "usage"', b'["usage"]', b"{broken}", b'{"choices":[', b"nonsense", b"\xff"])
+@pytest.mark.parametrize("n", [1, 2])
+def test_nothing_is_passed_on_from_the_first_broken_chunk(before, after, junk, n):
+    """R7 T3: before the first content another target can still answer, later the gateway tells the failure."""
+    relay = DIALECT.relay(Peek(model="m", stream=True, n=n))
+    assert relay.feed(before) == before
+    assert relay.feed(before + b"data: " + junk + b"\n\n" + after) == before
+    assert relay.metered.broken is not None
+    assert relay.metered.broken.kind is ErrorKind.PROTOCOL
+    assert not relay.metered.finished
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -216,14 +225,3 @@ def test_paths_and_listings():
     for odd in (b"<html>", b"[]", b'{"data":[{}]}'):
         with pytest.raises(ProviderError, match="not a list of models"):
             DIALECT.decode_models(odd)
-
-
-def test_a_broken_chunk_before_the_first_content_is_a_failure_and_later_one_passes() -> None:
-    """T3: before the first content another target can still answer."""
-    early, late = DIALECT.relay(Peek(model="m", stream=True)), DIALECT.relay(Peek(model="m", stream=True))
-    assert early.feed(b"data: {broken\n\n") == b""
-    assert early.metered.error is not None
-    assert early.metered.error.kind is ErrorKind.PROTOCOL
-    content = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
-    assert late.feed(content + b"data: {broken\n\n") == content + b"data: {broken\n\n"
-    assert late.metered.error is None

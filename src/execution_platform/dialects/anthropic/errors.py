@@ -170,6 +170,7 @@ def encode_error(error: ExecutionPlatformError, request_id: str) -> bytes:
     return _json.dumps(error_object(error, request_id))
 
 
-def error_frame(error: ExecutionPlatformError, request_id: str) -> bytes:
+def error_frame(error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
     """An error inside a stream."""
+    del array
     return event_frame("error", encode_error(error, request_id))

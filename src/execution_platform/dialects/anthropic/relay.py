@@ -1,7 +1,8 @@
 """Passthrough: what routing reads of a request, and metering of answers that leave as they came.
 
 The relay looks only at reads that can hold something for the books: once content has begun, those are the frames whose
-bytes contain `message_` or `error`. Everything is metered with the merge function of the decoder.
+bytes contain `message_` or `error`, and those that do not look like deltas: from the first one on that is no JSON object nothing is
+passed on. Everything is metered with the merge function of the decoder.
 """
 
 from typing import cast
@@ -12,9 +13,8 @@ from execution_platform.dialects.anthropic.response import decode_finish, read_m
 from execution_platform.dialects.anthropic.stream_decode import Sniffer, read_error_body
 from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
-from execution_platform.dialects.sse import FrameSplitter, SseDecoder
+from execution_platform.dialects.sse import Frame, FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, Taker, body_object
-from execution_platform.exceptions import ErrorKind, ProtocolError
 
 _PEEKED = ("model", "stream", "max_tokens")
 _NONE: tuple[object, ...] = (None, [])
@@ -33,9 +33,10 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peeked: Peek, model: str) -> bytes:
-    """The caller's bytes with the target's model."""
-    return body if peeked.model == model else _json.patch(body, {"model": model})
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model; usage is always reported."""
+    del usage
+    return body if peek.model == model else _json.patch(body, {"model": model})
 
 
 def meter(body: bytes) -> Metered:
@@ -53,13 +54,8 @@ def meter(body: bytes) -> Metered:
     )
 
 
-def _is_content(data: bytes) -> bool:
-    """Whether a frame about a block holds some of the answer: the start of a text or of thinking is still empty."""
-    try:
-        payload = _json.loads(data)
-    except _json.JsonError:
-        return False
-    event = cast("Object", payload) if isinstance(payload, dict) else {}
+def _is_content(event: Object) -> bool:
+    """Whether an event holds some of the answer: the start of a text or of thinking is still empty."""
     if event.get("type") != "content_block_start":
         return event.get("type") == "content_block_delta"
     block = event.get("content_block")
@@ -67,32 +63,37 @@ def _is_content(data: bytes) -> bool:
     return members.get("type") not in _EMPTY_AT_FIRST or bool(members.get("text") or members.get("thinking"))
 
 
-def _is_json(data: bytes) -> bool:
-    try:
-        _json.loads(data)
-    except _json.JsonError:
-        return False
-    return True
+_SEAMS = Seams(b'event: content_block_delta\ndata: {"')
 
 
-class AnswerRelay:
+def _is_plain(data: bytes) -> bool:
+    """Whether an event that came after the first content has nothing for the books, and the shape of an object."""
+    return data.startswith(b'{"') and data.endswith(b"}") and b"message_" not in data and b"error" not in data
+
+
+class StreamRelay:
     """One streamed answer on its way from provider to caller."""
 
-    __slots__ = ("_frames", "_sniffer", "_splitter", "_usage", "metered")
+    __slots__ = ("_sniffer", "_splitter", "_usage", "metered")
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self.metered = Metered()
         self._sniffer = Sniffer()
         self._splitter = FrameSplitter()
-        self._frames = SseDecoder()
         self._usage: Object = {}
 
     def feed(self, data: bytes) -> bytes:
         """The complete frames so far."""
         whole = self._splitter.feed(self._sniffer.stream_bytes(data))
-        if whole and (not self.metered.committed or b"message_" in whole or b"error" in whole):
-            self._look(whole)
-        return whole
+        if not whole:
+            return whole
+        looks = not self.metered.committed or not _SEAMS.frames(whole) or b"message_" in whole or b"error" in whole
+        return self._look(whole) if looks else whole
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """What is left, if the answer is complete; half a frame is dropped otherwise, so that an error can follow."""
@@ -105,27 +106,35 @@ class AnswerRelay:
             metered.finished = True
         return self._splitter.pending if metered.finished else b""
 
-    def _look(self, whole: bytes) -> None:
-        for name, data in self._frames.feed(whole):
-            if b"content_block" in data and not self.metered.committed:
-                self.metered.committed = _is_content(data)
-            if b"message_" in data or b"error" in data:
-                self._read(data, named_error=name == "error")
-            elif not self.metered.committed and not _is_json(data):
-                # Before any content another target can still answer; later the caller gets these bytes and reads them.
-                self.metered.error = ProtocolError(
-                    "an event of the provider's stream is not JSON", kind=ErrorKind.PROTOCOL
-                )
+    def _look(self, whole: bytes) -> bytes:
+        """Read the frames one by one; those before the first that is none."""
+        shown = 0
+        for block in split_frames(whole):
+            frame = read_frame(block)
+            if frame is not None and frame.data and not self._reads(frame):
+                return whole[:shown]
+            shown += len(block)
+        return whole
 
-    def _read(self, data: bytes, *, named_error: bool) -> None:
+    def _reads(self, frame: Frame) -> bool:
+        """Whether a frame is an event; one that can tell something is read."""
+        metered = self.metered
+        if metered.committed and _is_plain(frame.data):
+            return True
         try:
-            payload = _json.loads(data)
+            payload = _json.loads(frame.data)
         except _json.JsonError:
-            # Not for the relay to judge: the caller gets these bytes and reads them itself.
-            return
-        if not isinstance(payload, dict) or self.metered.finished:
-            return
+            payload = None
+        if not isinstance(payload, dict):
+            metered.break_off("an event that is no JSON object")
+            return False
         event = cast("Object", payload)
+        metered.committed = metered.committed or _is_content(event)
+        if not metered.finished:
+            self._read(event, named_error=frame.event == "error")
+        return True
+
+    def _read(self, event: Object, *, named_error: bool) -> None:
         match event.get("type"):
             case "message_start":
                 self._start(event.get("message"))

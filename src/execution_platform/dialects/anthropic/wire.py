@@ -59,3 +59,9 @@ def arguments_text(value: Mapping[str, object]) -> str:
     if isinstance(inner, str) and input_object(inner) == value:
         return inner
     return _json.dumps(value).decode()
+
+
+def chat_path(model: str, *, stream: bool) -> str:
+    """Path below the provider's base URL; model and streaming stand in the body."""
+    del model, stream
+    return "/v1/messages"

@@ -233,14 +233,11 @@ def encode_error(error: ExecutionPlatformError, request_id: str) -> bytes:
     )
 
 
-def error_frame(error: ExecutionPlatformError, request_id: str) -> bytes:
-    """An error inside a stream of server-sent events."""
-    return data_frame(encode_error(error, request_id))
-
-
-def error_element(error: ExecutionPlatformError, request_id: str, written: bytes) -> bytes:
-    """An error as the last element of a stream that is one JSON array, behind what was `written` last."""
-    before = written.rstrip()
+def error_frame(error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
+    """An error inside a stream: an event, or the last element of a JSON array behind what was written of it last."""
+    if array is None:
+        return data_frame(encode_error(error, request_id))
+    before = array.rstrip()
     if before.endswith(b"]"):
         return b""
     lead = b"[" if not before else b"" if before.endswith((b",", b"[")) else b",\r\n"

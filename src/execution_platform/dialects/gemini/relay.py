@@ -20,12 +20,16 @@ from execution_platform.dialects.gemini.wire import (
     resource,
     whole,
 )
+from execution_platform.dialects.sse import Seams, count_pieces, split_frames
 from execution_platform.dialects.take import Object, Taker, body_object
 from execution_platform.exceptions import ProtocolError
 from execution_platform.spi.response import Finish
 
 _PEEKED: Final = frozenset({"model", "generationConfig", "generation_config", "tools"})
 _USAGE: Final = b'"usageMetadata"'
+_SEAMS: Final = Seams()
+_SEAMS_CRLF: Final = Seams(end=b"\r\n\r\n")
+_SEPARATORS: Final = b" \t\r\n[],\xef\xbb\xbf"
 
 
 def _tells(whole: bytes) -> bool:
@@ -57,9 +61,21 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
     """The caller's bytes: the path names the model, and usage is always reported. A model in the body is replaced."""
+    del usage
     return body if peek.model is None else _json.patch(body, {"model": resource(model)})
+
+
+def _before(whole: bytes, texts: int) -> bytes:
+    """The frames of `whole` before the one that holds text number `texts`."""
+    shown = 0
+    for block in split_frames(whole):
+        texts -= len(texts_of(block))
+        if texts < 0:
+            break
+        shown += len(block)
+    return whole[:shown]
 
 
 class _Seen:
@@ -118,18 +134,20 @@ class _Seen:
         self.metered.finish = self._ended
 
 
-class AnswerRelay:
+class StreamRelay:
     """`dialects.base.Relay` for this dialect, in either form of the stream."""
 
-    __slots__ = ("_array", "_events", "_head", "_is_array", "_report_at", "_seen", "_waiting", "metered")
+    __slots__ = ("_array", "_events", "_head", "_is_array", "_report_at", "_seen", "_shape", "_waiting", "metered")
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self._seen = _Seen()
         self.metered: Metered = self._seen.metered
         self._events = Events()
         self._array = ArraySplitter()
         self._head: bytes | None = b""
         self._is_array = False
+        self._shape = _SEAMS
         self._waiting = b""
         """The last read with a usage that has not been looked at: only the last report counts."""
         self._report_at = REPORT_EVERY
@@ -146,36 +164,42 @@ class AnswerRelay:
             self._head = None
             self._is_array = start.startswith(b"[")
         if self._is_array:
-            texts = self._array.feed(data)
-            for text in texts:
-                if text.startswith(b"{"):
-                    self._look(text)
-            return b"".join(texts)
+            return self._elements(self._array.feed(data))
         whole = self._events.feed(data)
         if whole:
-            self._scan(whole)
+            whole = self._scan(whole)
         bare = self._events.bare()
         if bare is not None:
             # It is held back with the open frame, so that the gateway may tell the error in its own words.
             self._look(bare)
         return whole
 
-    def _scan(self, whole: bytes) -> None:
-        """Look at one read, unless it says nothing but more text and a newer usage."""
-        if self.metered.committed and not _tells(whole):
+    def _elements(self, texts: list[bytes]) -> bytes:
+        """The objects of the array and what separates them, before the first that is neither."""
+        for number, text in enumerate(texts):
+            if (text.startswith(b"{") or text.strip(_SEPARATORS)) and not self._look(text):
+                return b"".join(texts[:number])
+        return b"".join(texts)
+
+    def _scan(self, whole: bytes) -> bytes:
+        """Look at one read, unless it says nothing but more text and a newer usage; the frames before the first that is none."""
+        if self.metered.committed and self._shape.frames(whole) and not _tells(whole):
             at = whole.rfind(_USAGE)
             if at < 0:
-                return
+                return whole
             count = _COUNT.search(whole, at)
             if count is not None:
                 self._waiting = whole
                 if int(count[1]) >= self._report_at:
                     self._report_at = int(count[1]) + REPORT_EVERY
                     self._report()
-                return
+                return whole
         self._report()
-        for text in texts_of(whole):
-            self._look(text)
+        self._shape = _SEAMS_CRLF if whole.endswith(b"\r\n\r\n") else _SEAMS
+        for number, text in enumerate(texts_of(whole)):
+            if not self._look(text):
+                return _before(whole, number)
+        return whole
 
     def _report(self) -> None:
         """Look at the read that waits."""
@@ -184,11 +208,19 @@ class AnswerRelay:
             for text in texts_of(waiting[max(0, waiting.rfind(b"data:", 0, waiting.rfind(_USAGE))) :]):
                 self._look(text)
 
-    def _look(self, text: bytes) -> None:
+    def _look(self, text: bytes) -> bool:
+        """Read a chunk; whether it is one."""
         try:
-            self._seen.chunk(answer_object(text))
-        except ProtocolError as error:
-            self.metered.error = error
+            wire = answer_object(text)
+        except ProtocolError:
+            self.metered.break_off("a chunk that is no JSON object")
+            return False
+        self._seen.chunk(wire)
+        return True
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """A last frame that nothing closed but that is whole; half a frame is dropped."""

@@ -157,3 +157,8 @@ def member(value: Mapping[str, object], name: str) -> Object:
     """An object member of an answer; empty when it is not there."""
     found = value.get(name)
     return cast("Object", found) if isinstance(found, dict) else {}
+
+
+def chat_path(model: str, *, stream: bool) -> str:
+    """Path below the provider's base URL. Raises `InvalidRequest` for a name that cannot be part of one."""
+    return f"/{resource(model)}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"

@@ -80,8 +80,9 @@ def encode_error(error: ExecutionPlatformError, request_id: str) -> bytes:
     return _json.dumps({"error": inner})
 
 
-def error_frame(error: ExecutionPlatformError) -> bytes:
-    """The `error` event."""
+def error_frame(error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
+    """The `error` event; the request id is in the header."""
+    del request_id, array
     body = {"error": public_message(error), "code": error.code, "retryable": error.retryable}
     return event_frame("error", _json.dumps(body))
 

@@ -3,57 +3,76 @@
 from typing import cast
 
 from execution_platform import _json
-from execution_platform.dialects.base import Metered, Upstream
+from execution_platform.dialects.base import Metered, Peek, Upstream
 from execution_platform.dialects.native.errors import Circumstances, Told, provider_error
 from execution_platform.dialects.native.response import decode_response
 from execution_platform.dialects.native.stream_decode import decode_finish
 from execution_platform.dialects.native.usage import decode_usage
-from execution_platform.dialects.sse import FrameSplitter, SseDecoder
+from execution_platform.dialects.sse import Frame, FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object
 from execution_platform.spi.parts import Origin
 
-_CONTENT = (b"event: token", b"event: thinking", b"event: tool_call")
-_BOOKS = (b"event: usage", b"event: done", b"event: error")
+_CONTENT = ("token", "thinking", "tool_call")
+_SEAMS = Seams(b'event: token\ndata: {"')
 
 
-class Relay:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    """The caller's bytes with the target's model."""
+    del peek, usage
+    return _json.patch(body, {"model": model})
+
+
+class StreamRelay:
     """One stream's worth."""
 
-    def __init__(self) -> None:
+    def __init__(self, peek: Peek) -> None:
+        del peek  # nothing of the request changes what is relayed
         self.metered = Metered()
         self._splitter = FrameSplitter()
 
     def feed(self, data: bytes) -> bytes:
-        """The complete frames of what has come so far."""
+        """The complete frames of what has come so far, before the first that is none."""
         whole = self._splitter.feed(data)
-        if not self.metered.committed and any(mark in whole for mark in _CONTENT):
-            self.metered.committed = True
-        if any(mark in whole for mark in _BOOKS):
-            for frame in SseDecoder().feed(whole):
-                self._meter(frame.event, frame.data)
+        return whole if not whole or (self.metered.committed and _SEAMS.frames(whole)) else self._look(whole)
+
+    def _look(self, whole: bytes) -> bytes:
+        shown = 0
+        for block in split_frames(whole):
+            frame = read_frame(block)
+            if frame is not None and frame.data and not self._reads(frame):
+                return whole[:shown]
+            shown += len(block)
         return whole
+
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return count_pieces(shown)
 
     def close(self) -> bytes:
         """Nothing: a frame that never ended is dropped, as the specification of SSE says."""
         return b""
 
-    def _meter(self, event: str | None, data: bytes) -> None:
-        if event not in ("usage", "done", "error"):
-            return
+    def _reads(self, frame: Frame) -> bool:
+        """Whether a frame is an event; what it tells the books is noted."""
         try:
-            value = _json.loads(data)
+            value = _json.loads(frame.data)
         except _json.JsonError:
-            return
+            value = None
         if not isinstance(value, dict):
-            return
-        wire = cast("Object", value)
+            self.metered.break_off("an event that is no JSON object")
+            return False
+        self.metered.committed = self.metered.committed or frame.event in _CONTENT
+        self._note(frame.event, cast("Object", value))
+        return True
+
+    def _note(self, event: str | None, wire: Object) -> None:
         if event == "usage":
             self.metered.usage = decode_usage(wire)
         elif event == "error":
             code = wire.get("code")
             told = Told(str(wire.get("error", "")), code if isinstance(code, str) else None)
             self.metered.error = provider_error(told, Circumstances())
-        else:
+        elif event == "done":
             self._done(wire)
 
     def _done(self, wire: Object) -> None:

@@ -38,6 +38,7 @@ from execution_platform.exceptions import InvalidRequest, UnprocessableRequest
 from execution_platform.spi.loss import Loss
 from execution_platform.spi.messages import Message, Role
 from execution_platform.spi.parts import Part, TextPart, ToolCallPart, ToolResultPart
+from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest, Extra
 
 _ROLES: Mapping[str, Role] = {
@@ -106,7 +107,7 @@ def peek(body: bytes) -> Peek:
         raise _unprocessable(error) from error
 
 
-def decode(body: bytes, *, model: str | None = None, stream: bool | None = None) -> ChatRequest:
+def decode_request(body: bytes, *, model: str | None = None, stream: bool | None = None) -> ChatRequest:
     """Wire → canonical; `model` and `stream`, where given, win over the body.
 
     Raises:
@@ -251,8 +252,9 @@ def _decode_tool_message(take: Taker, name: str | None, call_id: str | None) -> 
     return Message("tool", (part,), tool_call_id=call_id, extra=drop_nulls(take.rest))
 
 
-def encode(request: ChatRequest) -> Encoded:
-    """Canonical → wire. Only settings of another dialect's own are lost."""
+def encode_request(request: ChatRequest, profile: ModelProfile) -> Encoded:
+    """Canonical → wire. Only settings of another dialect's own are lost; no profile matters, the gateway decides what fits."""
+    del profile
     body: Object = {}
     messages = request.messages
     first = messages[0] if messages else None
@@ -351,3 +353,9 @@ def encode_message(message: Message) -> Object:
 def decode_message(value: object, path: str) -> Message:
     """A whole message in the request's form. Raises `InvalidRequest`."""
     return _decode_message(value, path)
+
+
+def chat_path(model: str, *, stream: bool) -> str:
+    """Path below the base URL; model and stream are in the body."""
+    del model, stream
+    return "/v1/chat"

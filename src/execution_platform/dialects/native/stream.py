@@ -109,7 +109,7 @@ class Encoder:
                 else:
                     self._delta(event.index, delta, out)
             elif type(event) is Failed:
-                out.append(error_frame(event.error))
+                out.append(error_frame(event.error, self._downstream.id))
                 self._closed = True
                 break
             else:

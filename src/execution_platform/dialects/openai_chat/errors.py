@@ -238,6 +238,7 @@ def encode_error(error: ExecutionPlatformError, request_id: str) -> bytes:
     return _json.dumps({"error": wire})
 
 
-def error_frame(error: ExecutionPlatformError, request_id: str) -> bytes:
+def error_frame(error: ExecutionPlatformError, request_id: str, *, array: bytes | None = None) -> bytes:
     """An error inside a stream: SDKs raise on a chunk with an `error` member; no `[DONE]` follows."""
+    del array
     return data_frame(encode_error(error, request_id))

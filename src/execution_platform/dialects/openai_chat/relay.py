@@ -1,7 +1,9 @@
 """Passthrough: peek into a body, patch it, relay and meter its answer. The caller's and the provider's bytes stay as they are.
 
 Theory of operation of the relay. Whole frames go on, the tail of a read waits for its end. Until the first real content every frame is
-read; after it only those with a usage or finish reason other than null, an error, a named event, or the first call.
+read; after it reads that consist of the stream's own text frames go by (see `shape`), and of others only those frames are read with a
+usage or finish reason other than null, an error, a named event, or the first call, and those that do not look like an object: from the
+first one on that is none nothing is passed on.
 The usage frame that the patch has asked for is kept from callers who had not: it is the one with usage and no choices.
 """
 
@@ -15,10 +17,11 @@ from execution_platform.dialects.openai_chat import errors
 from execution_platform.dialects.openai_chat.finish import decode_finish
 from execution_platform.dialects.openai_chat.reasoning import DETAILS, FIELDS
 from execution_platform.dialects.openai_chat.response import parse_answer
+from execution_platform.dialects.openai_chat.shape import Shape, count_frames, shape_of
 from execution_platform.dialects.openai_chat.usage import Tally, usage_of
-from execution_platform.dialects.sse import FrameSplitter, read_frame, split_frames
+from execution_platform.dialects.sse import FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, body_object, wrong
-from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
+from execution_platform.exceptions import ProtocolError, ProviderError
 from execution_platform.spi.response import Finish
 
 _CONTENT = ("content", "refusal", "tool_calls", "function_call", "audio", "images", *FIELDS, DETAILS)
@@ -88,6 +91,18 @@ def _last_frames(whole: bytes, start: int) -> int:
 
 
 _DONE = b"data: [DONE]\n\n"
+_SHAPES = 4
+"""Of how many reads the shape of text frames is looked for."""
+_SEAMS = Seams()
+
+
+def _object(data: bytes) -> Object | None:
+    """The object that `data` is, if it is one."""
+    try:
+        chunk = _json.loads(data)
+    except _json.JsonError:
+        return None
+    return cast("Object", chunk) if isinstance(chunk, dict) else None
 
 
 def _says_no_usage(data: bytes) -> bool:
@@ -105,7 +120,18 @@ def _says_no_end(data: bytes) -> bool:
 class Reader:
     """What the books need of the chunks of one stream; the same rules as the decoder's."""
 
-    __slots__ = ("_finished", "_has_calls", "_mark", "_marks_usage", "_open", "_tally", "metered")
+    __slots__ = (
+        "_finished",
+        "_has_calls",
+        "_mark",
+        "_marks_usage",
+        "_open",
+        "_shape",
+        "_shapes_left",
+        "_tally",
+        "frames",
+        "metered",
+    )
 
     def __init__(self, metered: Metered) -> None:
         self.metered = metered
@@ -115,6 +141,10 @@ class Reader:
         self._has_calls = False
         self._mark = b'"finish_reason":null'
         self._marks_usage = False
+        self._shape: Shape | None = None
+        self._shapes_left = _SHAPES
+        self.frames = 0
+        """How many frames the last look has counted; 0 if it counted none."""
 
     def learn(self, frame: bytes) -> None:
         """Take the spelling of the server from a frame that ends nothing."""
@@ -123,15 +153,33 @@ class Reader:
             self._mark = found[0]
             self._marks_usage = found[1] is not None
 
+    def _learn_shape(self, quiet: bytes) -> None:
+        """Take the shape of text frames from the first of some frames that concern nobody."""
+        self._shapes_left -= 1
+        self._shape = shape_of(quiet[: quiet.find(b"\n\n") + 2])
+
     def skips(self, data: bytes) -> bool:
         """Whether nothing in these frames concerns the books.
 
         Where every frame has a finish reason that is null, none is an end, an error or usage alone; writers that change their
         spelling and servers that send more than chunks cost a few looks more.
         """
+        self.frames = 0
         if not self.metered.committed or data.endswith(_DONE):
             return False
-        frames = data.count(b"\n\n")
+        if self._shape is not None:
+            self.frames = count_frames(self._shape, data)
+            if self.frames:
+                return True
+        quiet = self._is_quiet(data)
+        if quiet and self._shape is None and self._shapes_left:
+            self._learn_shape(data)
+        return quiet
+
+    def _is_quiet(self, data: bytes) -> bool:
+        frames = _SEAMS.frames(data)
+        if not frames:
+            return False
         if data.count(self._mark) != frames:
             quiet = _says_no_end(data) and _says_no_usage(data)
         elif self._marks_usage:
@@ -208,27 +256,44 @@ class StreamRelay:
             return whole
         return self._read(whole) if self._peek.n == 1 else self._read_all(whole)
 
+    def pieces(self, shown: bytes) -> int:
+        """How many pieces of the answer are in what was shown last."""
+        return self._reader.frames or count_pieces(shown)
+
     def _read_all(self, whole: bytes) -> bytes:
         """Read every frame."""
-        return b"".join([frame for frame in split_frames(whole) if self._shows(frame)])
+        self._reader.frames = 0
+        shown: list[bytes] = []
+        for frame in split_frames(whole):
+            if self._shows(frame):
+                shown.append(frame)
+            elif self.metered.broken is not None:
+                break
+        return b"".join(shown)
 
     def _read(self, whole: bytes) -> bytes:
         """Read the frames up to the first content, pass those by that concern nobody, and read the last ones."""
-        at, shown = 0, b""
+        at, shown, frame = 0, b"", b""
         reader = self._reader
         while not self.metered.committed and (end := whole.find(b"\n\n", at) + 2) > 1:
             frame = whole[at:end]
-            shown += frame if self._shows(frame) else b""
+            if self._shows(frame):
+                shown += frame
+            elif self.metered.broken is not None:
+                return shown
             at = end
         if at:
             reader.learn(whole[:at])
+            reader.skips(frame)
             if reader.skips(rest := whole[at:]):
+                reader.frames = 0
                 return shown + rest
         cut = _last_frames(whole, at)
         middle = whole[at:cut]
         if middle and not reader.skips(middle):
             return shown + self._read_all(whole[at:])
-        return shown + middle + self._read_all(whole[cut:])
+        shown += middle
+        return shown + self._read_all(whole[cut:])
 
     def _is_body(self, data: bytes) -> bool:
         head = (self._splitter.pending + data).lstrip()
@@ -245,22 +310,12 @@ class StreamRelay:
             self._ended = True
             self.metered.finished = self._reader.is_complete()
             return self.metered.finished
-        try:
-            chunk = _json.loads(frame.data)
-        except _json.JsonError:
-            return self._shows_broken()
-        if not isinstance(chunk, dict):
-            return True
-        told = cast("Object", chunk)
+        told = _object(frame.data)
+        if told is None:
+            self.metered.break_off("a chunk that is no JSON object")
+            return False
         self._reader.chunk(told, frame.event)
         return not (self._hides and told.get("choices") == [] and usage_of(told) is not None)
-
-    def _shows_broken(self) -> bool:
-        """Whether the caller is to see a frame that is no JSON: before any content another target can still answer."""
-        metered = self.metered
-        if not metered.committed and metered.error is None:
-            metered.error = ProtocolError("a chunk of the provider's stream is not JSON", kind=ErrorKind.PROTOCOL)
-        return metered.committed
 
     def close(self) -> bytes:
         """What is left; an answer that was no stream is metered as a whole."""
@@ -269,19 +324,13 @@ class StreamRelay:
             return bytes(self._body)
         tail = self._splitter.pending
         frame = read_frame(tail) if tail else None
-        if frame is not None and self._is_whole(frame.data):
+        if frame is not None and (frame.data == b"[DONE]" or _object(frame.data) is not None):
             tail = tail if self._shows(tail) else b""
         elif not self._ended:
             tail = b""
         if not self._ended and self.metered.error is None:
             self.metered.finished = self._reader.is_complete()
         return tail
-
-    def _is_whole(self, data: bytes) -> bool:
-        try:
-            return data == b"[DONE]" or isinstance(_json.loads(data), dict)
-        except _json.JsonError:
-            return False
 
     def _meter_body(self, body: bytes) -> None:
         try:

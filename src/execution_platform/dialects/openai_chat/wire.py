@@ -118,3 +118,9 @@ class Target:
     def tool_name(self, name: str) -> str:
         """A tool name as sent."""
         return name if self.same else self.names(name)
+
+
+def chat_path(model: str, *, stream: bool) -> str:
+    """Path below the provider's base URL; model and streaming stand in the body."""
+    del model, stream
+    return "/chat/completions"

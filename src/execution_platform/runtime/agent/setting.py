@@ -1,0 +1,52 @@
+"""What the agents of one run share: who is asked, which tools there are, the limits, the memory."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from execution_platform.runtime.agent.journal import Journal, NullJournal
+from execution_platform.runtime.agent.limits import Limits, Spent
+from execution_platform.runtime.agent.told import Emit, Told
+from execution_platform.spi.request import ChatRequest
+from execution_platform.tool_bridge.approval import Approval, Permit
+from execution_platform.tool_bridge.bridge import Invoke
+
+
+class Model(Protocol):
+    """Who is asked at every turn."""
+
+    def turn(self, request: ChatRequest, number: str) -> AsyncGenerator[Sequence[Told]]:
+        """One answer as canonical events, from its first content on; before them a `turn_started` note.
+
+        `number` tells turns of one run apart. Raises what keeps the answer from beginning or breaks it.
+        """
+        ...
+
+
+PermitsFor = Callable[[str], Mapping[str, Permit]]
+"""The tools within reach of a persona in this run. Raises `RouterError`, `PermissionDenied`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Setting:
+    """One run, for all of its agents."""
+
+    run_id: str
+    model: Model
+    invoke: Invoke
+    approval: Approval
+    workspace: Path
+    emit: Emit
+    permits_for: PermitsFor
+    tenant: str = "default"
+    limits: Limits = field(default_factory=Limits)
+    journal: Journal = field(default_factory=NullJournal)
+    spent: Spent = field(default_factory=Spent)
+    restarts: int = 0
+    """How often a turn that broke off may be asked for again although a part of it was shown."""
+    clock: asyncio.Timeout | None = None
+    """The wall time, while it runs; waiting for people does not count."""
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Calls that write come one after the other: two edits of one file must not cross."""
