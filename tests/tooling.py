@@ -13,6 +13,7 @@ from execution_platform.exceptions import ToolDenied
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.plugins import builtin_tools
 from execution_platform.tool_bridge.provenance import Provenance
+from execution_platform.tool_bridge.sandbox import NoSandbox, Sandbox
 
 
 @dataclass
@@ -46,10 +47,10 @@ def revealed(reference: SecretRef) -> Secret:
     return reference.literal
 
 
-def bench(workspace: Path, config: Mapping[str, Any] | None = None) -> Bench:
+def bench(workspace: Path, config: Mapping[str, Any] | None = None, sandbox: Sandbox | None = None) -> Bench:
     """The tools under the section `tools` of a configuration."""
     values = resolve_tools(RawTools.model_validate(config or {}))
-    toolset = builtin_tools(values, revealed)
+    toolset = builtin_tools(values, sandbox or NoSandbox("none in this test"), revealed)
     refused: list[ToolDenied] = []
     registry = ToolRegistry(installed=False, refused=lambda _tool, error, _context: refused.append(error))
     registry.configure(toolset.tools, seconds=values.seconds)

@@ -15,6 +15,7 @@ from execution_platform.tool_bridge import ToolContext, ToolProtocol, ToolRegist
 from execution_platform.tool_bridge.aliases import canonical, to_platform, tool_names
 from execution_platform.tool_bridge.permissions import level_of
 from execution_platform.tool_bridge.plugins import Toolset, builtin_tools
+from execution_platform.tool_bridge.sandbox import NoSandbox, Sandbox
 from execution_platform.tool_bridge.workspaces import workspace
 
 
@@ -43,6 +44,7 @@ class Tooling:
         self.registry = ToolRegistry(refused=self._note_refusal)
         self._root = settings.workspace_root
         self._secret = secret
+        self._sandbox: Sandbox = NoSandbox("no tool runs programs here")
         self._tell = tell
         self._config: ToolsConfig | None = None
         self._toolsets: list[Toolset] = []
@@ -51,7 +53,7 @@ class Tooling:
     def use(self, config: ToolsConfig) -> None:
         """Serve new calls by `config`. Raises `ConfigError`."""
         if config != self._config:
-            toolset = builtin_tools(config, self._secret)
+            toolset = builtin_tools(config, self._sandbox, self._secret)
             self.registry.configure(toolset.tools, seconds=config.seconds)
             self._config = config
             self._toolsets.append(toolset)

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.config.tools import HttpToolsConfig, ToolsConfig
 from execution_platform.tool_bridge.files import FileRules
+from execution_platform.tool_bridge.plugins.code import code_tools
+from execution_platform.tool_bridge.plugins.db import Databases
 from execution_platform.tool_bridge.plugins.filesystem import filesystem_tools
 from execution_platform.tool_bridge.plugins.http import http_tools
 from execution_platform.tool_bridge.plugins.todo import todo_tools
 from execution_platform.tool_bridge.plugins.web_search import WebSearch
 from execution_platform.tool_bridge.protected import ProtectedPaths
 from execution_platform.tool_bridge.protocol import ToolProtocol
+from execution_platform.tool_bridge.sandbox import Sandbox
 from execution_platform.tool_bridge.web import LARGEST, SECONDS, Web
 from execution_platform.transport.egress import EgressPolicy
 
@@ -20,26 +24,42 @@ __all__ = ["Toolset", "builtin_tools"]
 _PORTS = frozenset({80, 443})
 
 
+class Closable(Protocol):
+    """Something that keeps connections."""
+
+    async def aclose(self) -> None:
+        """Close them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Toolset:
     """The tools of one version of the configuration, and the connections they keep."""
 
     tools: tuple[ToolProtocol, ...]
-    webs: tuple[Web, ...] = ()
+    open: tuple[Closable, ...] = ()
 
     async def aclose(self) -> None:
         """Close what is open."""
-        for web in self.webs:
-            await web.aclose()
+        for each in self.open:
+            await each.aclose()
 
 
-def builtin_tools(config: ToolsConfig, secret: Callable[[SecretRef], Secret]) -> Toolset:
+def builtin_tools(config: ToolsConfig, sandbox: Sandbox, secret: Callable[[SecretRef], Secret]) -> Toolset:
     """The tools as configured. Opens nothing. Raises `ConfigError`."""
     rules = FileRules(ProtectedPaths(config.protected))
     web = Web(_policy(config.http), config.http.trusted)
     search = WebSearch(config.web_search, secret)
-    tools = (*filesystem_tools(rules), *http_tools(web), *search.tools(), *todo_tools())
-    return Toolset(tools, (web,) if search.web is None else (web, search.web))
+    databases = Databases(config.databases, secret)
+    tools = (
+        *filesystem_tools(rules),
+        *code_tools(rules, config.code, sandbox),
+        *http_tools(web),
+        *databases.tools(),
+        *search.tools(),
+        *todo_tools(),
+    )
+    return Toolset(tools, (web, databases) if search.web is None else (web, search.web, databases))
 
 
 def _policy(config: HttpToolsConfig) -> EgressPolicy:

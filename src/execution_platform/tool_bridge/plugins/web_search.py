@@ -88,12 +88,11 @@ def _listed(snippet: str, *path: str) -> Callable[[object], Iterator[Hit]]:
 
 def _instant(answer: object) -> Iterator[Hit]:
     """DuckDuckGo's abstract, results and related topics, those in groups too."""
-    if isinstance(answer, Mapping):
-        given = cast("Mapping[str, object]", answer)
-        if given.get("AbstractURL"):
-            yield Hit(_text(given.get("Heading")), _text(given.get("AbstractURL")), _text(given.get("AbstractText")))
-    groups = [*_rows(answer, "RelatedTopics")]
-    flat: Sequence[Mapping[str, object]] = [*_rows(answer, "Results"), *groups]
+    given = cast("Mapping[str, object]", answer if isinstance(answer, Mapping) else {})
+    if given.get("AbstractURL"):
+        yield Hit(_text(given.get("Heading")), _text(given.get("AbstractURL")), _text(given.get("AbstractText")))
+    groups = [*_rows(given, "RelatedTopics")]
+    flat: Sequence[Mapping[str, object]] = [*_rows(given, "Results"), *groups]
     for row in (*flat, *(inner for group in groups for inner in _rows(group, "Topics"))):
         text = _text(row.get("Text"))
         yield Hit(text.partition(" - ")[0], _text(row.get("FirstURL")), text)
