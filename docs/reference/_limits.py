@@ -11,7 +11,7 @@ from execution_platform.ledger import journal
 from execution_platform.limits import failures
 from execution_platform.resilience import breaker, budget, cooldown
 from execution_platform.runtime import books, shadow, stash
-from execution_platform.transport import http, resolver
+from execution_platform.transport import resolver, wire
 from execution_platform.transport.timeouts import Timeouts
 
 _MIB = 1024 * 1024
@@ -72,7 +72,7 @@ def _process() -> Iterator[Row]:
         "`drain.*`",
     )
     yield "whole answer of a provider, in memory", _size(256 * _MIB), ""
-    yield "headers of an answer", f"{http._MOST_HEADERS}, each of {_size(http._LONGEST_LINE)}", ""
+    yield "headers of an answer", f"{wire._MOST_HEADERS}, each of {_size(wire._LONGEST_LINE)}", ""
     yield "copies to shadow targets, and bytes of them", f"{shadow._MOST}, {_size(shadow._MOST_BYTES)}", ""
     yield "signatures remembered for other dialects", f"{stash._MOST:,}", ""
     yield "configuration file", _size(MAX_YAML_BYTES), ""

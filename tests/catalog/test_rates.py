@@ -68,6 +68,14 @@ def test_a_cost_is_the_sum_of_its_parts_to_the_nearest_nano_dollar(price: Price,
     assert type(price.nanos(usage)) is int
 
 
+@given(prices(), st.none() | COUNT, st.none() | COUNT)
+def test_plain_tokens_cost_what_their_bill_says(price: Price, prompt: int | None, completion: int | None) -> None:
+    """B6. Most answers have nothing else, and no bill is written for them."""
+    usage = Usage(prompt, completion)
+    exact = sum((Fraction(tokens * rate, MILLION) for _, tokens, rate in price.parts(usage)), Fraction())
+    assert abs(price.nanos(usage) - exact) <= Fraction(1, 2)
+
+
 @given(prices(tiers=False), usages(), st.sampled_from(["input_tokens", "output_tokens"]), COUNT)
 def test_more_tokens_are_never_cheaper(price: Price, usage: Usage, name: str, more: int) -> None:
     """B6. Of plain tokens, at one length of prompt."""

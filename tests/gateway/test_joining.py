@@ -45,18 +45,40 @@ async def turn() -> None:
 
 
 @in_loop
-async def test_head_and_body_are_one_write() -> None:
+async def test_a_whole_answer_is_one_write() -> None:
     out, written = joined()
     out.write(b"head")
-    assert written.log == []
     out.write(b"body")
     out.write(b"more")
+    assert written.log == []
     out.end_answer()
+    assert written.log == [b"headbodymore"]
     await turn()
-    assert written.log == [b"headbody", b"more"]
     out.write(b"head2")
     out.write(b"body2")
-    assert written.log[2:] == [b"head2body2"]
+    out.end_answer()
+    assert written.log[1:] == [b"head2body2"]
+
+
+@in_loop
+async def test_what_follows_a_head_leaves_with_it_and_later_pieces_at_once() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.write(b"first")
+    await turn()
+    assert written.log == [b"headfirst"]
+    out.write(b"second")
+    assert written.log == [b"headfirst", b"second"]
+
+
+@in_loop
+async def test_a_long_answer_does_not_wait() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.write(b"x" * 70_000)
+    assert [len(data) for data in written.log] == [70_004]
+    out.write(b"y")
+    assert written.log[1:] == [b"y"]
 
 
 @in_loop

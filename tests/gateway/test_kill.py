@@ -147,7 +147,9 @@ def test_a_machine_that_never_comes_back_is_accounted_for_by_another(postgres_se
         environ = {"EP_DATABASE_URL": url}
         async with FakeUpstream() as upstream:
             upstream.script(LONG, model="claude-*")
-            config = three_vendors(upstream, ledger={"lost_after": 3}, budgets={"limits": [{"period": "total", "usd": 100}]})
+            config = three_vendors(
+                upstream, ledger={"lost_after": 3}, budgets={"limits": [{"period": "total", "usd": 100}]}
+            )
             for name in "ab":
                 (tmp_path / name).mkdir()
             async with (
@@ -165,7 +167,9 @@ def test_a_machine_that_never_comes_back_is_accounted_for_by_another(postgres_se
                 shutil.rmtree(tmp_path / "a")
                 held = (await budget(other))[1]
                 rows = await events_of(url, 5)
-                assert {(row["status"], row["confidence"], row["final"]) for row in rows} == {("lost", "estimated", True)}
+                assert {(row["status"], row["confidence"], row["final"]) for row in rows} == {
+                    ("lost", "estimated", True)
+                }
                 assert {row["request_id"] for row in rows} == {f"long-{number}" for number in range(5)}
                 assert all(row["cost_nanos"] > 0 for row in rows)
                 async with asyncio.timeout(20):

@@ -29,7 +29,7 @@ TEMPLATES = [
     "${{7*7}}",
     "#{7*7}",
 ]
-KEY = {"authorization": "Bearer sk-ep-boss-0123456789"}
+KEY: dict[str, Any] = {"authorization": "Bearer sk-ep-boss-0123456789"}
 
 
 async def through_every_field(gateway: Served, upstream: FakeUpstream, literal: str) -> None:
@@ -91,7 +91,8 @@ def test_an_object_that_names_a_secret_is_only_an_object(tmp_path: Path, monkeyp
             got = await gateway.post(path, {**body, "tools": [tool]})
             assert got.status == 200, got.body
             (sent,) = upstream.meter.exchanges
-            assert _json.loads(sent.raw_body)["tools"] == [tool]
+            asked: Any = _json.loads(sent.raw_body)
+            assert asked["tools"] == [tool]
             assert SECRET not in sent.raw_body.decode() + got.body.decode()
 
     asyncio.run(run())

@@ -1,6 +1,12 @@
 """Which budgets bind a request, and what several of them come to."""
 
-from execution_platform.ledger.budgets import NO_LIMIT, Amount, Budget, Rules, Subjects, describe
+from typing import get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execution_platform.ledger.budgets import EACH, NO_LIMIT, Amount, Budget, Rules, Subjects, describe
+from execution_platform.ledger.budgets import Scope as BudgetScope
 
 WHO = Subjects("acme", "ci", "web", "architect", "run-7")
 
@@ -81,3 +87,30 @@ def test_what_is_not_limited_has_no_limit() -> None:
     assert bound.cap == Amount(NO_LIMIT, 5)
     assert describe(bound.scope, bound.period) == "the total budget of the gateway"
     assert describe("tenant:acme", "monthly") == "the monthly budget of tenant acme"
+
+
+_NAME = st.sampled_from(["", "a", "b"])
+_BUDGET = st.builds(
+    Budget,
+    scope=st.sampled_from(get_args(BudgetScope)),
+    subject=st.sampled_from([EACH, "", "a", "b"]),
+    persona=st.sampled_from([None, "a", "b"]),
+    period=st.just("daily"),
+    nanos=st.just(1),
+)
+
+
+@given(st.lists(_BUDGET, max_size=4), st.builds(Subjects, _NAME, _NAME, _NAME, _NAME, _NAME))
+def test_whom_nothing_can_bind_by_persona_is_bound_by_nothing(budgets: list[Budget], who: Subjects) -> None:
+    rules = Rules(budgets)
+    if rules.binding(who) or rules.binding_model("a", "b"):
+        assert rules.may_bind(who.persona)
+
+
+def test_budgets_of_personas_alone_leave_other_requests_unbound() -> None:
+    own = Budget(scope="persona", subject="a", period="daily", nanos=1)
+    run = Budget(scope="run", persona="b", period="total", tokens=1)
+    rules = Rules([own, run])
+    assert [rules.may_bind(persona) for persona in ("a", "b", "c", "")] == [True, True, False, False]
+    assert Rules([Budget(scope="persona", period="daily", nanos=1)]).may_bind("c")
+    assert Rules([own, Budget(scope="key", subject="ci", period="daily", nanos=1)]).may_bind("c")

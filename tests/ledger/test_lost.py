@@ -141,7 +141,9 @@ def test_an_event_takes_its_copy_along(postgres_server: Any, tmp_path: Path) -> 
             await alive.tries.copy()
             assert len(await rows(storage, reservations)) == 3
             for each in made[:2]:
-                alive.ledger.settle(Settlement(each.id, "ok", CENT, "metered", final=True, counts=Counts(1, 1), at=now()))
+                alive.ledger.settle(
+                    Settlement(each.id, "ok", CENT, "metered", final=True, counts=Counts(1, 1), at=now())
+                )
             assert await alive.outbox.deliver()
             assert [str(row["id"]) for row in await rows(storage, reservations)] == [made[2].id]
             await run_out(storage)

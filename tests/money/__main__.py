@@ -28,7 +28,9 @@ def shared_budget(seeds: int, folder: Path, database: servers.Postgres) -> Itera
     yield Figure("R21", f"{what}: requests of a cent sent", f"at most {CENTS + 1}", str(most), most <= CENTS + 1)
     yield Figure("R21", "spent or held when the survivor refuses", "at least $0.97", f"${least:.3f}", least >= 0.97)
     low, high = min(each.dollars for each in found), max(each.dollars for each in found)
-    yield Figure("R21", "spent by the meter once the replica is back: most", "at most $1.01", f"${high:.3f}", high <= 1 + CENT)
+    yield Figure(
+        "R21", "spent by the meter once the replica is back: most", "at most $1.01", f"${high:.3f}", high <= 1 + CENT
+    )
     yield Figure("R21", "and least", "at least $0.97", f"${low:.3f}", low >= 0.97)
     off = max(abs(each.booked - each.dollars) for each in found)
     yield Figure("R37", "books against the meter after it", "within a cent", f"${off:.3f}", off <= CENT)
@@ -73,7 +75,9 @@ def truth(folder: Path) -> Iterator[Figure]:
     """B2, R37."""
     found = asyncio.run(compare(folder))
     what = f"{found.ways} ways of client dialect, provider and streaming; {found.calls} completed calls"
-    yield Figure("R37", f"{what}: ways in which books and meter differ", "0", str(found.differing), found.differing == 0)
+    yield Figure(
+        "R37", f"{what}: ways in which books and meter differ", "0", str(found.differing), found.differing == 0
+    )
 
 
 def summaries(rows: int, folder: Path, database: servers.Postgres) -> Iterator[Figure]:
@@ -81,7 +85,13 @@ def summaries(rows: int, folder: Path, database: servers.Postgres) -> Iterator[F
     for name, url in (("SQLite", f"sqlite:///{folder / 'million.db'}"), ("PostgreSQL", database.new_database())):
         found = asyncio.run(summarise(url, rows))
         what, slowest = max(found.milliseconds.items(), key=lambda each: each[1])
-        yield Figure("", f"{rows:,} rows on {name}: the slowest summary ({what})", "below 200 ms", f"{slowest:.0f} ms", slowest < 200)
+        yield Figure(
+            "",
+            f"{rows:,} rows on {name}: the slowest summary ({what})",
+            "below 200 ms",
+            f"{slowest:.0f} ms",
+            slowest < 200,
+        )
 
 
 def main() -> int:

@@ -50,7 +50,9 @@ async def kill_in_flight(seed: int, streams: int, database_url: str) -> Killed:
     async with FakeUpstream() as upstream, AsyncExitStack() as stack:
         upstream.script(Script(Text("ok"), usage=Tokens(input=PROMPT, output=ANSWER)), model="gpt-4o")
         words = " ".join(["word"] * _LONG)
-        upstream.script(Script(Text(words, chunks=_LONG), usage=Tokens(input=PROMPT, output=_LONG), pace=PACE), model="claude-*")
+        upstream.script(
+            Script(Text(words, chunks=_LONG), usage=Tokens(input=PROMPT, output=_LONG), pace=PACE), model="claude-*"
+        )
         config = three_vendors(upstream)
         for provider in config["providers"].values():
             provider["prices"] = {"*": {"input": _PROMPT_RATE, "output": _WORD_RATE}}
@@ -65,7 +67,9 @@ async def kill_in_flight(seed: int, streams: int, database_url: str) -> Killed:
             return _judge(before, rows, upstream, time.monotonic() - started)
 
 
-async def _load_and_kill(gateway: ChildGateway, upstream: FakeUpstream, streams: int, rng: random.Random, database_url: str) -> list[Any]:
+async def _load_and_kill(
+    gateway: ChildGateway, upstream: FakeUpstream, streams: int, rng: random.Random, database_url: str
+) -> list[Any]:
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
@@ -77,7 +81,8 @@ async def _load_and_kill(gateway: ChildGateway, upstream: FakeUpstream, streams:
 
         await asyncio.gather(*(short(number) for number in range(streams)))
         long = [
-            asyncio.create_task(ask_at(http, gateway.url, f"long-{number}", MODELS["anthropic"])) for number in range(streams)
+            asyncio.create_task(ask_at(http, gateway.url, f"long-{number}", MODELS["anthropic"]))
+            for number in range(streams)
         ]
         async with asyncio.timeout(120):
             while sum(each.tokens_sent > 0 for each in upstream.meter.exchanges) < streams * 2:

@@ -38,7 +38,9 @@ def _batch(start: int, rows: int) -> Sequence[CostEvent]:
                 f"model-{number % 9}",
                 at=begin + number * step,
             ),
-            Settlement(f"00000000-0000-8000-8000-{number:012x}", "ok", 1000, "metered", final=True, counts=Counts(100, 50)),
+            Settlement(
+                f"00000000-0000-8000-8000-{number:012x}", "ok", 1000, "metered", final=True, counts=Counts(100, 50)
+            ),
         )
         for number in range(start, min(start + _BATCH, rows))
     ]

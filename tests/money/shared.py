@@ -98,7 +98,9 @@ async def spend(seed: int, folder: Path, database_url: str) -> Spent:
         for name in ("a", "b"):
             place = folder / f"{seed}-{name}"
             place.mkdir()
-            replicas.append(await stack.enter_async_context(process(place, config, environ={"EP_DATABASE_URL": database_url})))
+            replicas.append(
+                await stack.enter_async_context(process(place, config, environ={"EP_DATABASE_URL": database_url}))
+            )
         statuses = await rush(replicas, rng, upstream)
         asked = len(upstream.meter)
         used = sum(await budget(replicas[1]))

@@ -43,7 +43,9 @@ async def compare(folder: Path) -> Truth:
                     calls += (await gateway.post(path, body)).status == 200
                 rows = (await stored(gateway))[before:]
                 metered = upstream.meter.totals()
-                nanos = (metered["input"] - metered["cached"]) * 3000 + metered["cached"] * 300 + metered["output"] * 15000
+                nanos = (
+                    (metered["input"] - metered["cached"]) * 3000 + metered["cached"] * 300 + metered["output"] * 15000
+                )
                 booked = (
                     len(rows),
                     sum(row["input_tokens"] for row in rows),

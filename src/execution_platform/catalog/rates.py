@@ -84,6 +84,11 @@ class Price:
 
     def nanos(self, usage: Usage) -> int:
         """Nano-dollars for `usage`, rounded to the nearest."""
+        if _is_plain(usage) and not self.free:
+            # The bill of almost every answer has two lines.
+            rates = self.at(usage.prompt_tokens)
+            total = max(0, usage.input_tokens or 0) * rates.input + max(0, usage.output_tokens or 0) * rates.output
+            return (total + self.request * MILLION + MILLION // 2) // MILLION
         total = 0
         for _, count, rate in self.parts(usage):
             total += count * rate
@@ -110,6 +115,20 @@ class Price:
         """The same with dearer tokens."""
         tiers = tuple((start, rates.times(factor)) for start, rates in self.tiers)
         return replace(self, rates=self.rates.times(factor), tiers=tiers)
+
+
+def _is_plain(usage: Usage) -> bool:
+    """Whether `usage` has no tokens but plain ones, and nothing that is billed by the piece."""
+    return not (
+        usage.cache_read_tokens
+        or usage.cache_write_tokens
+        or usage.reasoning_tokens
+        or usage.units
+        or usage.input_audio_tokens
+        or usage.input_image_tokens
+        or usage.output_audio_tokens
+        or usage.output_image_tokens
+    )
 
 
 def _input(bill: list[Part], usage: Usage, rates: Rates) -> None:

@@ -351,6 +351,19 @@ class RawLedger(Raw):
     )
 
 
+class RawIdempotency(Raw):
+    """Requests that come with the header Idempotency-Key."""
+
+    keep_hours: float = Field(default=24.0, gt=0, description="How long an answer can be asked for again.")
+    wait_seconds: float = Field(
+        default=60.0, ge=0, description="Longest that a repetition waits for the first request; then it gets 409."
+    )
+    answer: Size = Field(
+        default=1024 * 1024,
+        description="Largest answer that is kept; a repetition of a request with a larger one gets 409.",
+    )
+
+
 class RawConfig(Raw):
     """The whole file."""
 
@@ -365,6 +378,9 @@ class RawConfig(Raw):
     )
     limits: RawLimits = Field(default_factory=RawLimits, description="Limits of what callers may send.")
     ledger: RawLedger = Field(default_factory=RawLedger, description="How the books are kept.")
+    idempotency: RawIdempotency = Field(
+        default_factory=RawIdempotency, description="Requests that are carried out once, however often they come."
+    )
     drain: RawDrain = Field(default_factory=RawDrain, description="The end of a process.")
     oidc: RawOidc | None = Field(default=None, description="Login of people.")
     trusted_proxies: list[Network] = Field(

@@ -293,6 +293,15 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyConfig:
+    """Requests that come with an idempotency key."""
+
+    keep_hours: float = 24.0
+    wait_seconds: float = 60.0
+    answer: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OidcConfig:
     """The provider people log in at, and who they are here."""
 
@@ -329,6 +338,7 @@ class Resolved:
     keys: tuple[GatewayKeyConfig, ...] = ()
     limits: Limits = field(default_factory=Limits)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    idempotency: IdempotencyConfig = field(default_factory=IdempotencyConfig)
     drain: DrainLimits = field(default_factory=DrainLimits)
     oidc: OidcConfig | None = None
     """Login of people; None without."""

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from execution_platform.dialects.base import Dialect
 
-NAMES = ("openai_chat", "anthropic", "gemini", "native")
+NAMES = ("openai_chat", "openai_responses", "anthropic", "gemini", "native")
 
 
 @cache

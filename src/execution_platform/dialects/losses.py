@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from execution_platform.spi.loss import Loss, Severity
 from execution_platform.spi.request import ChatRequest
+from execution_platform.spi.tools import ToolDefinition
 
 
 def dropped(request: ChatRequest, fields: Iterable[str], *, severity: Severity = "knob") -> list[Loss]:
@@ -26,3 +27,14 @@ def foreign_extra(extra: Mapping[str, object], source: str | None, dialect: str,
         for name, value in extra.items()
         if value not in (None, {}, [])
     ]
+
+
+def server_tool(tool: ToolDefinition, path: str) -> Loss:
+    """A tool that another provider runs itself.
+
+    Without a search the model still answers from what it knows, and callers such as coding agents declare one with every
+    request; without any other tool it could not do what was asked.
+    """
+    kind = str((tool.raw or {}).get("type") or tool.name)
+    severity: Severity = "knob" if kind.startswith(("web_search", "google_search")) else "content"
+    return Loss(path, f"the tool {tool.name} is run by another provider", severity)

@@ -19,7 +19,7 @@ from execution_platform.exceptions import ConfigError, ExecutionPlatformError
 from execution_platform.gateway.requestlog import RequestLog
 from execution_platform.ledger.audit import ALARM, drift
 from execution_platform.ledger.books import JournalLedger
-from execution_platform.ledger.interfaces import CostEvent, Projection, Settled
+from execution_platform.ledger.interfaces import CostEvent, Dispatch, Projection, Settled, Settlement
 from execution_platform.ledger.outbox import Outbox, happens
 from execution_platform.ledger.rollups import DAY, HOUR
 from execution_platform.runtime.books import Books
@@ -72,7 +72,7 @@ class Bookkeeping:
         config = self._config
         try:
             self.ledger = JournalLedger(
-                self._root, durability=config.durability, cap_bytes=config.journal_cap, settled=self._tell_settled
+                self._root, durability=config.durability, cap_bytes=config.journal_cap, settled=self._hooks()
             )
         except OSError as error:
             raise ConfigError(
@@ -232,9 +232,17 @@ class Bookkeeping:
         for hook in self.recovered:
             await hook(worker)
 
-    def _tell_settled(self, *entry: object) -> None:
-        for hook in self.settled:
-            hook(*entry)  # type: ignore[arg-type]
+    def _hooks(self) -> Settled | None:
+        """Everybody of `settled` as one."""
+        hooks = tuple(self.settled)
+        if len(hooks) < 2:
+            return next(iter(hooks), None)
+
+        def tell(dispatch: Dispatch, settlement: Settlement) -> None:
+            for hook in hooks:
+                hook(dispatch, settlement)
+
+        return tell
 
     def _tell(self, name: str, reason: str) -> None:
         self._log.event(name, "info" if name in {"ledger_flowing", "journal_writable"} else "error", reason=reason)

@@ -14,6 +14,7 @@ from execution_platform.exceptions import (
 )
 from execution_platform.gateway.headers import header_value
 from execution_platform.gateway.http import HeaderList
+from execution_platform.idempotency.errors import KeySpent
 from execution_platform.observability.redaction import Redactor
 
 _NATIVE_BUDGET = 429
@@ -84,8 +85,8 @@ def error_headers(error: ExecutionPlatformError) -> HeaderList:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
         if isinstance(error, RateLimited):
             headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
-    if isinstance(error, BudgetExceeded):
-        # The vendors' clients repeat a 429 by themselves unless they are told not to.
+    if isinstance(error, BudgetExceeded | KeySpent):
+        # The vendors' clients repeat a 429 and a 409 by themselves unless they are told not to.
         headers.append((b"x-should-retry", b"false"))
     headers.append((b"x-ep-error", header_value(error.code)))
     return headers

@@ -14,7 +14,9 @@ HeaderList = list[tuple[bytes, bytes]]
 LATE = "ep.late"
 """Set in the scope of a request whose body has missed its deadline, by the connection it comes on."""
 
-_SINGLE = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"host", b"content-length"})
+_SINGLE = frozenset(
+    {b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"host", b"content-length", b"idempotency-key"}
+)
 
 
 class SlowRequest(InvalidRequest):

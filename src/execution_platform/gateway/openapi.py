@@ -64,6 +64,20 @@ _BODIES: Mapping[str, Schema] = {
         "max_tokens",
         "messages",
     ),
+    "openai_responses chat": _object(
+        {
+            "model": _TEXT,
+            "input": {"oneOf": [_TEXT, _THINGS]},
+            "instructions": _TEXT,
+            "stream": _FLAG,
+            "max_output_tokens": _COUNT,
+            "tools": _THINGS,
+            **_SAMPLING,
+        },
+        "model",
+        "input",
+    ),
+    "openai_responses count": _object({"model": _TEXT, "input": {"oneOf": [_TEXT, _THINGS]}}, "model", "input"),
     "gemini chat": _object(
         {
             "contents": _CONTENTS,

@@ -1,12 +1,15 @@
 """The access log line and the counters of one request."""
 
+from http import HTTPStatus
+
 from execution_platform.exceptions import ErrorKind
 from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.ledger.money import NANOS
 from execution_platform.observability.logging import now
-from execution_platform.observability.metrics import Metrics, Route
+from execution_platform.observability.metrics import Metrics
+from execution_platform.observability.served import Route
 from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 
@@ -31,27 +34,28 @@ def access_record(
     }
     if call is None:
         return record
-    outcome = call.outcome
+    outcome, route, target = call.outcome, call.route, call.outcome.target
     record["key"] = call.principal.name
     if call.principal.key_id:
         record["key_id"] = call.principal.key_id
     record["config"] = call.snapshot.version
     record["stream"] = call.peek.stream
-    if call.route is not None and call.route.persona is not None:
-        record["persona"] = call.route.persona.name
-    if outcome.target is not None:
-        record["provider"] = outcome.target.provider
-        record["model"] = outcome.target.model
+    if route is not None and route.persona is not None:
+        record["persona"] = route.persona.name
+    if target is not None:
+        record["provider"] = target.provider
+        record["model"] = target.model
         record["passthrough"] = outcome.passthrough
     arm = call.arm
     if arm is not None:
         record["arm"] = arm
-    record["attempts"] = outcome.attempts
     run = outcome.run
+    tried = outcome.tried
+    record["attempts"] = len(tried)
     if run is not None and run.detours:
         record["failed"] = [f"{detour.target}: {detour.reason}" for detour in run.detours]
-    if len(outcome.tried) > 1:
-        record["tries"] = [f"{attempt.target}: {attempt.why} {attempt.status}" for attempt in outcome.tried]
+    if len(tried) > 1:
+        record["tries"] = [f"{attempt.target}: {attempt.why} {attempt.status}" for attempt in tried]
     if outcome.continued:
         record["continued"] = outcome.continued
     _add_numbers(record, call, seconds)
@@ -97,19 +101,23 @@ def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
     else:
         model = target.model if call.snapshot.lists(target) else _OTHER
         route = Route(call.dialect.name, target.provider, model, persona)
-    children = metrics.route(route)
-    (children.failed if outcome.error is not None or status != 200 else children.ok).inc()
-    children.duration.observe(seconds)
+    served = metrics.served.route(route)
+    is_ok = outcome.error is None and status == HTTPStatus.OK
+    if is_ok:
+        served.ok += 1
+    else:
+        served.failed += 1
+    served.duration.observe(seconds)
     if outcome.first_content is not None:
-        children.first_chunk.observe(outcome.first_content - call.started)
+        served.first_chunk.observe(outcome.first_content - call.started)
     if not call.peek.stream:
-        children.overhead.observe(seconds - outcome.upstream_seconds)
+        served.overhead.observe(seconds - outcome.upstream_seconds)
     usage = outcome.usage
     if usage is not None:
-        children.input_tokens.inc(usage.prompt_tokens)
-        children.output_tokens.inc(usage.completion_tokens)
+        served.input_tokens += usage.input_tokens or 0
+        served.output_tokens += usage.output_tokens or 0
     if call.arm is not None:
-        _observe_arm(metrics, call, seconds, failed=outcome.error is not None or status != 200)
+        _observe_arm(metrics, call, seconds, failed=not is_ok)
     if outcome.run is not None and (outcome.run.detours or len(outcome.run.tried) > 1):
         _count_tries(metrics, outcome.run)
     for loss in outcome.losses:

@@ -65,7 +65,7 @@ class RequestLog:
         usage, target, finish = outcome.usage, outcome.target, outcome.metered.finish
         first = outcome.first_content
         asked = answered = None
-        if self.keeps_content(call):
+        if self._content and self.keeps_content(call):
             clean = call.snapshot.redactor.body
             asked = clean(call.body[:CONTENT_BYTES])
             answered = clean(outcome.kept_answer) if outcome.kept_answer else None

@@ -49,14 +49,17 @@ class Match(NamedTuple):
 
 def _table() -> dict[str, EndpointSpec]:
     openai, anthropic, native = dialect("openai_chat"), dialect("anthropic"), dialect("native")
+    responses = dialect("openai_responses")
     chat = EndpointSpec("/v1/chat/completions", openai, "chat", "Chat completions (OpenAI)")
     embeddings = EndpointSpec("/v1/embeddings", openai, "embeddings", "Embeddings (OpenAI)")
+    respond = EndpointSpec("/v1/responses", responses, "chat", "Responses (OpenAI)")
+    tokens = EndpointSpec("/v1/responses/input_tokens", responses, "count", "Count input tokens (OpenAI)")
     messages = EndpointSpec("/v1/messages", anthropic, "chat", "Messages (Anthropic)")
     count = EndpointSpec("/v1/messages/count_tokens", anthropic, "count", "Count input tokens (Anthropic)")
     own = EndpointSpec("/v1/chat", native, "chat", "Chat (native events)")
-    table = {spec.path: spec for spec in (chat, embeddings, messages, count, own)}
+    table = {spec.path: spec for spec in (chat, embeddings, respond, tokens, messages, count, own)}
     table["/chat"] = own
-    for spec in (chat, embeddings):
+    for spec in (chat, embeddings, respond, tokens):
         table[f"/openai{spec.path}"] = spec
         table[f"/openai{spec.path.removeprefix('/v1')}"] = spec
     for spec in (messages, count):

@@ -31,6 +31,7 @@ from execution_platform.gateway.http import (
     send_body,
 )
 from execution_platform.gateway.matrix import permit
+from execution_platform.gateway.repeats import KEY, Once
 from execution_platform.gateway.routes import Match, query_value
 from execution_platform.gateway.state import State
 from execution_platform.gateway.streaming import StreamOut
@@ -58,6 +59,7 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
     started = time.perf_counter()
     call: Call | None = None
     out: StreamOut | None = None
+    once: Once | None = None
     status = _GONE
     headers = dict(scope["headers"])
     request_id = correlation.request_id(headers.get(b"x-request-id"))
@@ -69,10 +71,16 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         call = await _open(state, match, scope, headers, receive, request_id)
         call.started = started
         call.books = state.books
-        if call.peek.stream:
-            out = StreamOut(state, call, send)
-            out.open()
-        status = await _answer(state, call, out, receive, send, scope=scope)
+        if KEY in headers:
+            once = await state.repeats.enter(call, scope, receive, send)
+            send = once.send
+        if once is not None and once.kept is not None:
+            status = await once.replay()
+        else:
+            if call.peek.stream:
+                out = StreamOut(state, call, send)
+                out.open()
+            status = await _answer(state, call, out, receive, send, scope=scope)
     except ClientGone:
         pass
     except ExecutionPlatformError as error:
@@ -86,14 +94,23 @@ async def serve(state: State, match: Match, scope: Scope, receive: Receive, send
         failure = InternalError(f"the gateway failed; the cause is in its log under request id {request_id}")
         status = await _refuse(state, match, call, out, failure, send, request_id)
     finally:
-        if out is not None:
-            out.close()
-        if call is not None:
-            state.admission.leave()
-            state.books.close(call)
-            settle_limits(call)
-        state.record(scope, match.spec, call, request_id, status, started)
-        generation.leave()
+        try:
+            if once is not None:
+                await once.leave()
+        finally:
+            _close(state, call, out)
+            state.record(scope, match.spec, call, request_id, status, started)
+            generation.leave()
+
+
+def _close(state: State, call: Call | None, out: StreamOut | None) -> None:
+    """Let go of what the request held."""
+    if out is not None:
+        out.close()
+    if call is not None:
+        state.admission.leave()
+        state.books.close(call)
+        settle_limits(call)
 
 
 async def _open(
@@ -112,7 +129,7 @@ async def _open(
     except BaseException:
         admission.leave()
         raise
-    call.deadline = asyncio.get_running_loop().time() + state.deadline_seconds(call.peek.stream)
+    call.deadline = state.loop.time() + state.deadline_seconds(call.peek.stream)
     return call
 
 
@@ -186,7 +203,7 @@ async def _answer(
     state: State, call: Call, out: StreamOut | None, receive: Receive, send: Send, *, scope: Scope
 ) -> int:
     """Run the call while watching for the client to leave. Raises `ClientGone` when it does."""
-    task = asyncio.current_task()
+    task = asyncio.current_task(state.loop)
     gone = False
 
     def leave() -> None:
@@ -195,7 +212,8 @@ async def _answer(
         if task is not None:
             task.cancel()
 
-    forget = on_departure(scope, receive, leave)
+    # A request that names itself goes on without its client, which may come back for the answer.
+    forget = _stay if KEY in call.headers else on_departure(scope, receive, leave)
     try:
         answer = state.bookkeeping.requests.keep_answer(call, await _run(state, call))
         await _send(call, out, answer, send)
@@ -208,6 +226,10 @@ async def _answer(
     finally:
         forget()
     return 200
+
+
+def _stay() -> None:
+    """Nothing was arranged, so there is nothing to undo."""
 
 
 async def _run(state: State, call: Call) -> Answer:

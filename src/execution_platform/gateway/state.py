@@ -1,5 +1,6 @@
 """What one gateway process holds: the current snapshot, the connection pool, the log, the metrics."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import Collection
@@ -22,6 +23,7 @@ from execution_platform.gateway.pricing import Pricing
 from execution_platform.gateway.probes import Probes
 from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
+from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.siblings import Siblings
@@ -54,6 +56,8 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.loop: asyncio.AbstractEventLoop
+        """The event loop that serves; looking for the running one costs each request a system call."""
         self.started = False
         """Within the life of the server, where there is an event loop."""
         self.log = LineLog()
@@ -89,6 +93,7 @@ class State:
             watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
+        self.repeats = Repeats(self.bookkeeping, self._note_repeats)
         self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
         self.budgeting.use(self.snapshot)
         self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
@@ -106,9 +111,11 @@ class State:
 
     async def start(self) -> None:
         """Look for local servers, then serve, and listen to changes of the configuration."""
+        self.loop = asyncio.get_running_loop()
         self.pulse.start()
         await self.bookkeeping.start()
         self.budgeting.start()
+        self.repeats.start()
         self.access.start()
         await self.pricing.start()
         self.lag.start()
@@ -141,6 +148,7 @@ class State:
         await self.pricing.stop()
         await self.login.stop()
         await self.budgeting.stop()
+        await self.repeats.stop()
         await self.limiter.stop()
         if self.shared_board is not None:
             await self.shared_board.stop()
@@ -171,6 +179,9 @@ class State:
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
+
+    def _note_repeats(self, name: str, reason: str) -> None:
+        self.log.event(name, "error", reason=reason)
 
     def recognise(self, headers: Headers) -> Principal | None:
         """The caller, as far as memory tells. Raises `PermissionDenied`."""

@@ -108,7 +108,8 @@ class JournalLedger:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync_later)
         del self.open[settlement.id]
-        self._progress.pop(settlement.id, None)
+        if self._progress:
+            self._progress.pop(settlement.id, None)
         if self._settled is not None:
             self._settled(dispatch, settlement)
 

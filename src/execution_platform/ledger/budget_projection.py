@@ -94,7 +94,7 @@ class BudgetProjection:
         if self._charges.charges:
             return True
         rules = self._rules()
-        if not rules.any:
+        if not any(map(rules.may_bind, {event.dispatch.account.persona for event in events})):
             return False
         alike = {_likeness(event.dispatch): event.dispatch for event in events}
         return any(charges_by_rules(rules, dispatch) for dispatch in alike.values())

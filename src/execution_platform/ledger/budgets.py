@@ -155,9 +155,15 @@ class Rules:
             self._by.setdefault((budget.scope, budget.subject), []).append(budget)
         self.any = bool(self.budgets)
         """Whether there is anything to obey at all."""
+        self._personas = {name for name in map(_persona_of, self.budgets) if name is not None}
+        self._anybody = any(_persona_of(budget) is None for budget in self.budgets)
         self._by_model = any(budget.scope == "model" for budget in self.budgets)
         self._by_run = any(budget.scope == "run" for budget in self.budgets)
         self._cache = _Cache()
+
+    def may_bind(self, persona: str) -> bool:
+        """Whether anything can bind a request on `persona`; False for most requests of a gateway with few budgets."""
+        return self._anybody or persona in self._personas
 
     def binding(self, who: Subjects) -> tuple[Bound, ...]:
         """What binds `who`, whatever model answers; in one order everywhere."""
@@ -214,6 +220,13 @@ class Rules:
                         if budget.persona is None or budget.persona == who.persona
                     ]
         return found
+
+
+def _persona_of(budget: Budget) -> str | None:
+    """The one persona whose requests a budget binds; None where it binds others too."""
+    if budget.scope == "persona" and budget.subject != EACH:
+        return budget.subject
+    return None if budget.scope in {"gateway", "model"} else budget.persona
 
 
 def _merged(named: Iterable[tuple[str, Budget]]) -> tuple[Bound, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from execution_platform.ledger.rows import REQUEST_ID, local_moment, moment, name, text, whole
+from execution_platform.ledger.rows import REQUEST_ID, is_short, local_moment, moment, names, text, whole
 from execution_platform.storage.engine import Storage
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ async def _send(storage: Storage, batch: Sequence[Noted]) -> None:
 
 def _row(given: Noted, at: object) -> tuple[Any, ...]:
     """In the order of `COLUMNS`."""
+    request_id = given.request_id
     return (
-        text(given.request_id, REQUEST_ID),
+        request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
         at,
-        *map(name, (given.tenant, given.key_id, given.persona, given.run_id, given.provider, given.model)),
+        *names(given.tenant, given.key_id, given.persona, given.run_id, given.provider, given.model),
         given.dialect,
         given.operation,
         given.status,
@@ -104,7 +105,9 @@ def _row(given: Noted, at: object) -> tuple[Any, ...]:
         given.finish,
         given.duration_ms,
         given.first_content_ms,
-        *map(whole, (given.input_tokens, given.output_tokens, given.cost_nanos)),
+        whole(given.input_tokens),
+        whole(given.output_tokens),
+        whole(given.cost_nanos),
         given.config_version,
         given.trace_id,
         given.request_body,

@@ -47,7 +47,7 @@ def rows_of(events: Sequence[CostEvent]) -> list[Row]:
     """What `events` add: a row for each hour, day and month, in the order of `KEYS` and `SUMS`."""
     hours: dict[Row, list[int]] = {}
     for event in events:
-        dispatch, amounts = event.dispatch, _amounts(event.settlement)
+        dispatch = event.dispatch
         account, seconds = dispatch.account, dispatch.at // _NANOSECONDS
         key = (
             seconds - seconds % HOUR,
@@ -59,7 +59,9 @@ def rows_of(events: Sequence[CostEvent]) -> list[Row]:
             dispatch.model,
         )
         total = hours.get(key)
-        hours[key] = amounts if total is None else list(map(add, total, amounts))
+        if total is None:
+            total = hours[key] = [0] * len(SUMS)
+        _add(total, event.settlement)
     sums: dict[Row, list[int]] = {}
     for (hour, *given), amounts in hours.items():
         names = tuple(map(name, given))
@@ -71,22 +73,25 @@ def rows_of(events: Sequence[CostEvent]) -> list[Row]:
     return [(*key, *sums[key]) for key in sorted(sums)]
 
 
-def _amounts(settlement: Settlement) -> list[int]:
-    """In the order of `SUMS`."""
+def _add(total: list[int], settlement: Settlement) -> None:
+    """Add one event, in the order of `SUMS`; most have nothing for most of them."""
     counts, cost, confidence = settlement.counts, whole(settlement.cost_nanos), settlement.confidence
-    return [
-        int(settlement.final),
-        1,
-        int(settlement.status in _FAILED),
-        whole(counts.input_tokens),
-        whole(counts.output_tokens),
-        whole(counts.cache_read_tokens),
-        whole(counts.cache_write_tokens),
-        whole(counts.reasoning_tokens),
-        cost,
-        cost if confidence == "estimated" else 0,
-        int(confidence == "unpriced"),
-    ]
+    if settlement.final:
+        total[0] += 1
+    total[1] += 1
+    if settlement.status in _FAILED:
+        total[2] += 1
+    total[3] += whole(counts.input_tokens)
+    total[4] += whole(counts.output_tokens)
+    if counts.cache_read_tokens or counts.cache_write_tokens or counts.reasoning_tokens:
+        total[5] += whole(counts.cache_read_tokens)
+        total[6] += whole(counts.cache_write_tokens)
+        total[7] += whole(counts.reasoning_tokens)
+    total[8] += cost
+    if confidence == "estimated":
+        total[9] += cost
+    elif confidence == "unpriced":
+        total[10] += 1
 
 
 def add_locally(session: "Session", rows: Sequence[Row]) -> None:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from execution_platform import _json
-from execution_platform.ledger.interfaces import CostEvent
+from execution_platform.ledger.interfaces import CostEvent, Counts
 
 COLUMNS = (
     "id", "request_id", "tenant", "team", "key_id", "persona", "run_id", "provider", "model", "operation", "attempt",
@@ -18,6 +18,7 @@ COLUMNS = (
 NAME = 200
 REQUEST_ID = 128
 _ERROR = 64
+_PLAIN = (0, 0, 0, 0, 0, 0, None)
 _LARGEST = 2**63 - 1
 _NANOSECONDS = 1_000_000_000
 
@@ -34,17 +35,12 @@ def local_row(event: CostEvent) -> tuple[Any, ...]:
 
 def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:
     dispatch, settlement = event.dispatch, event.settlement
-    account, counts = dispatch.account, settlement.counts
+    account, counts, request_id = dispatch.account, settlement.counts, dispatch.account.request_id
     return (
         identity,
-        text(account.request_id, REQUEST_ID),
-        name(account.tenant),
-        name(account.team),
-        name(account.key_id),
-        name(account.persona),
-        name(account.run_id),
-        name(dispatch.provider),
-        name(dispatch.model),
+        request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
+        *names(account.tenant, account.team, account.key_id, account.persona, account.run_id),
+        *names(dispatch.provider, dispatch.model),
         account.operation,
         dispatch.attempt,
         settlement.final,
@@ -53,6 +49,27 @@ def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:
         name(dispatch.arm),
         whole(counts.input_tokens),
         whole(counts.output_tokens),
+        *_special(counts),
+        whole(settlement.cost_nanos),
+        *names(dispatch.price_version, account.config_version),
+        None if settlement.error is None else text(settlement.error, _ERROR),
+        at,
+    )
+
+
+def _special(counts: Counts) -> tuple[Any, ...]:
+    """The columns that most answers leave empty."""
+    if not (
+        counts.cache_read_tokens
+        or counts.cache_write_tokens
+        or counts.cache_write_1h_tokens
+        or counts.reasoning_tokens
+        or counts.input_audio_tokens
+        or counts.output_audio_tokens
+        or counts.units is not None
+    ):
+        return _PLAIN
+    return (
         whole(counts.cache_read_tokens),
         whole(counts.cache_write_tokens),
         whole(counts.cache_write_1h_tokens),
@@ -60,11 +77,6 @@ def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:
         whole(counts.input_audio_tokens),
         whole(counts.output_audio_tokens),
         None if counts.units is None else _json.dumps(counts.units).decode(),
-        whole(settlement.cost_nanos),
-        name(dispatch.price_version),
-        name(account.config_version),
-        None if settlement.error is None else text(settlement.error, _ERROR),
-        at,
     )
 
 
@@ -85,6 +97,11 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def is_short(value: str, longest: int) -> bool:
+    """Whether a column can hold `value` as it is; asked first, because it nearly always can."""
+    return len(value) <= longest and value.isascii() and "\0" not in value
+
+
 def text(value: str, longest: int) -> str:
     """Without what PostgreSQL cannot store: NUL, lone surrogates, too many characters."""
     if "\0" in value:
@@ -98,6 +115,12 @@ def text(value: str, longest: int) -> str:
 def name(value: str) -> str:
     """A name as a column holds it. Names come again and again."""
     return text(value, NAME)
+
+
+@lru_cache(4096)
+def names(*values: str) -> tuple[str, ...]:
+    """Names that come together, time and again."""
+    return tuple(map(name, values))
 
 
 def whole(value: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from execution_platform._failpoint import ARMED, reach
+from execution_platform.dialects import dialect as dialect_named
 from execution_platform.dialects.base import Dialect, Upstream
 from execution_platform.exceptions import (
     ErrorKind,
@@ -25,11 +26,12 @@ from execution_platform.spi.parts import Origin
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest, EmbeddingsRequest
 from execution_platform.spi.response import ChatResponse, EmbeddingsResponse
-from execution_platform.transport.call import HttpCall
+from execution_platform.transport.call import FixedHeaders, HttpCall
 from execution_platform.transport.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from execution_platform.transport.http import HttpTransport, Reply
+    from execution_platform.transport.vigil import Vigil
 
 _ERROR_BODY = 64 * 1024
 _LISTING = 4 * 1024 * 1024
@@ -154,10 +156,17 @@ class WireProvider:
         self.kind = spec.kind
         self.spec = spec
         self.dialect: Dialect = dialect
+        self._spoken = (dialect, *map(dialect_named, spec.also))
         self.timeouts = timeouts
         self._endpoint = endpoint
         self._transport = transport
         self._headers = {"content-type": "application/json", **spec.headers, **headers}
+        self._usual: tuple[Mapping[str, str], FixedHeaders] | None = None
+        """The headers of most calls, and the credential's among them that they were made of."""
+
+    def speaks(self, dialect: Dialect) -> bool:
+        """Whether a body in this dialect can go to the provider as it is."""
+        return dialect in self._spoken
 
     async def send(
         self,
@@ -170,8 +179,7 @@ class WireProvider:
     ) -> "Reply":
         """Send a body as it is. Raises the provider's error when it answers with one."""
         located = await self._endpoint.locate(path, exchange.model)
-        all_headers = {**self._headers, **located.headers, **exchange.headers, **(headers or {})}
-        call = HttpCall("POST", located.url, all_headers, body, stream)
+        call = HttpCall("POST", located.url, self._all_headers(located, exchange.headers, headers), body, stream)
         durable = None if exchange.entry is None else exchange.entry.depart()
         if durable is not None:
             await durable
@@ -184,6 +192,22 @@ class WireProvider:
         if ARMED:
             await _pass_head(reply)
         return reply
+
+    def _all_headers(
+        self, located: Located, of_call: Mapping[str, str], of_body: Mapping[str, str] | None
+    ) -> Mapping[str, str]:
+        """The headers of one call; where it has none of its own, the very same ones as the call before it."""
+        if of_call or of_body:
+            return {**self._headers, **located.headers, **of_call, **(of_body or {})}
+        usual = self._usual
+        if usual is None or usual[0] is not located.headers:
+            usual = self._usual = (located.headers, FixedHeaders({**self._headers, **located.headers}))
+        return usual[1]
+
+    @property
+    def vigil(self) -> "Vigil":
+        """Who watches over what its calls wait for, in the running event loop."""
+        return self._transport.vigil
 
     async def _refusal(self, reply: "Reply", model: str) -> ProviderError:
         try:

@@ -26,6 +26,8 @@ class ProviderSpec:
 
     kind: str
     dialect: str = "openai_chat"
+    also: tuple[str, ...] = ()
+    """Further dialects it speaks below the same base URL: clients of those pass through."""
     base_url: str | None = None
     """Root below which the dialect's paths are; None when only the configuration can know it."""
     models_path: str = "/models"
@@ -75,6 +77,7 @@ _GEMINI_MODELS = (
 _ROWS = (
     ProviderSpec(
         kind="openai",
+        also=("openai_responses",),
         base_url="https://api.openai.com/v1",
         key_env=("EP_OPENAI_API_KEY", "OPENAI_API_KEY"),
         base_url_env=("EP_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
@@ -114,7 +117,13 @@ _ROWS = (
     ),
     ProviderSpec(kind="ollama", base_url="http://127.0.0.1:11434/v1", needs_key=False, local=True),
     ProviderSpec(kind="vllm", base_url="http://127.0.0.1:8000/v1", needs_key=False, local=True),
-    ProviderSpec(kind="llama_cpp", base_url="http://127.0.0.1:8080/v1", needs_key=False, local=True),
+    ProviderSpec(
+        kind="llama_cpp",
+        also=("openai_responses",),
+        base_url="http://127.0.0.1:8080/v1",
+        needs_key=False,
+        local=True,
+    ),
     ProviderSpec(kind="openai_compatible", needs_key=False),
     ProviderSpec(
         kind="groq",

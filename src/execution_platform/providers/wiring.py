@@ -53,6 +53,8 @@ class StaticEndpoint:
         self._secret_headers = config.secret_headers
         self._wiring = wiring
         self._urls: dict[str, str] = {}
+        self._sent: tuple[Secret, Mapping[str, str]] | None = None
+        """The credential as it was last used, and its header."""
 
     async def locate(self, path: str, model: str) -> Located:
         """The place for `path`. Raises `NotConfigured` when a needed credential is missing."""
@@ -73,8 +75,15 @@ class StaticEndpoint:
                 names = " or ".join(self._spec.key_env) or "api_key"
                 raise NotConfigured(f"provider {self._name} has no key: set {names}, or providers.{self._name}.api_key")
             return headers
-        headers.update(self._tied.auth.headers(self._wiring.resolve_secret(self._credential)))
-        return headers
+        own = self._own_headers(self._wiring.resolve_secret(self._credential))
+        return {**headers, **own} if headers else own
+
+    def _own_headers(self, secret: Secret) -> Mapping[str, str]:
+        """The header of a credential; the very same mapping while the credential is the same."""
+        sent = self._sent
+        if sent is None or sent[0] is not secret:
+            sent = self._sent = (secret, self._tied.auth.headers(secret))
+        return sent[1]
 
     async def aclose(self) -> None:
         """Holds nothing."""

@@ -1,6 +1,6 @@
 """One try at one target: what the loop decides about it, what it used, and how it ended."""
 
-import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from execution_platform.resilience.board import Board
 from execution_platform.resilience.retry import Option, Why
 from execution_platform.router.target import Target
 from execution_platform.spi.loss import Loss
+from execution_platform.transport.vigil import Vigil
 
 Status = Literal["running", "ok", "failed", "cancelled", "hedge_loser", "cut"]
 """`ok` from the commit point on; `cut` when another target went on from where this one broke."""
@@ -56,11 +57,15 @@ class Attempt:
     keeps: bool = False
     """The place in the upstream's bulkhead is kept until `leave`, since the answer is still to be read."""
     _inside: bool = True
-    _slow: asyncio.TimerHandle | None = None
+    due: float = math.inf
+    """Time of the event loop when it is slow."""
+    _vigil: Vigil | None = None
 
-    def slow_after(self, seconds: float) -> None:
+    def slow_after(self, seconds: float, vigil: Vigil) -> None:
         """Count the try as failed for the breaker when it has no content after `seconds`, though it is not cut short."""
-        self._slow = asyncio.get_running_loop().call_later(seconds, self._late)
+        self._vigil = vigil
+        self.due = vigil.loop.time() + seconds
+        vigil.add(self, self.due)
 
     def succeed(self, *, stream: bool) -> None:
         """It committed."""
@@ -106,12 +111,13 @@ class Attempt:
     def _end(self, status: Status) -> float:
         self.seconds = time.perf_counter() - self.started
         self.status = status
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+        if self._vigil is not None:
+            self._vigil.discard(self)
+            self._vigil = None
         return self.board.clock()
 
-    def _late(self) -> None:
-        self._slow = None
+    def ring(self) -> None:
+        """It has no content, and is slow."""
+        self._vigil = None
         self.option.deployment.breaker.fail(self.permit, self.board.clock())
         self.permit = 0

@@ -32,7 +32,7 @@ async def first_content(attempt: Attempt, provider: Provider, exchange: Exchange
         limit = until if exchange.deadline is None else min(exchange.deadline, until)
         return await _until(limit, provider, exchange, work)
     if not exchange.profile.reasoning:
-        attempt.slow_after(seconds)
+        attempt.slow_after(seconds, provider.vigil)
     return await _named(provider, exchange, work)
 
 

@@ -70,11 +70,6 @@ class Reservation(NamedTuple):
     hold: Hold | None
     """None when no budget binds the try: then nobody has counted what it may come to."""
 
-    @property
-    def amount(self) -> Amount:
-        """What is held."""
-        return self.hold.total if self.hold is not None else Amount()
-
 
 _UNBOUND = Reservation(Tokens(0, 0), FREE_CARD, None)
 
@@ -151,12 +146,10 @@ class Reserver:
     def take(self, call: Call, target: Target) -> Reservation | None:
         """Hold the worst case of sending `call` to `target` out of memory; None where `ask` must be asked.
 
-        Raises `PriceUnknown`.
+        Raises `PriceUnknown`; where nothing is held the books see to that, who need the price anyway.
         """
         bounds = binding(self.keeper.rules, call, target)
         if not bounds:
-            if call.snapshot.prices.quote(target.provider, target.model) is None:
-                raise _unpriced(target)
             return _UNBOUND
         tokens, card = priced(call, target)
         hold = self.keeper.take(bounds, Amount(card.nanos(tokens), tokens.total))
@@ -240,11 +233,12 @@ def priced(call: Call, target: Target) -> tuple[Tokens, RateCard]:
     tokens = sized(call, target)
     card = call.snapshot.cards.card(target.provider, target.model, tokens.input, special=tokens.special)
     if card is None:
-        raise _unpriced(target)
+        raise unpriced(target)
     return tokens, card
 
 
-def _unpriced(target: Target) -> PriceUnknown:
+def unpriced(target: Target) -> PriceUnknown:
+    """Refuses a target whose price nobody knows."""
     return PriceUnknown(
         f"the price of {target} is not known, so its use cannot be accounted for: "
         f"{remedy(target.provider, target.model)}"
@@ -253,13 +247,12 @@ def _unpriced(target: Target) -> PriceUnknown:
 
 def binding(rules: Rules, call: Call, target: Target) -> Sequence[Bound]:
     """The budgets that a try of `call` at `target` must obey."""
-    if not rules.any:
+    route = call.route
+    persona = route.persona.name if route is not None and route.persona is not None else ""
+    if not rules.may_bind(persona):
         return ()
     principal = call.principal
-    persona = call.route.persona if call.route is not None else None
-    who = Subjects(
-        principal.tenant, principal.subject, principal.team, persona.name if persona is not None else "", call.run
-    )
+    who = Subjects(principal.tenant, principal.subject, principal.team, persona, call.run)
     bounds = rules.binding(who)
     models = rules.binding_model(target.provider, target.model)
     return bounds if not models else (*bounds, *models)

@@ -36,7 +36,7 @@ from execution_platform.ledger.interfaces import (
 )
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.target import Target
-from execution_platform.runtime.admit import Reservation, Reserver
+from execution_platform.runtime.admit import Reservation, Reserver, unpriced
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import estimate_tokens
 from execution_platform.runtime.partial import tokens_so_far
@@ -62,7 +62,7 @@ _MAYBE_WORKED_ON = frozenset(
 class Try:
     """One exchange with a provider on its way through the books."""
 
-    __slots__ = ("attempt", "books", "call", "departed", "id", "number", "reservation", "settled")
+    __slots__ = ("attempt", "books", "call", "departed", "id", "marked", "number", "reservation", "settled", "ticks")
 
     def __init__(self, books: "Books", call: Call, attempt: Attempt, number: int) -> None:
         self.books = books
@@ -74,6 +74,10 @@ class Try:
         self.settled = False
         self.reservation: Reservation | None = None
         """What is held for this try in the budgets, once it has departed."""
+        self.marked = 0
+        """Deltas that had come at its last checkpoint."""
+        self.ticks = 0
+        """Rounds of the ticker since then."""
 
     @property
     def target(self) -> Target:
@@ -100,19 +104,23 @@ class Try:
             await durable
 
     def _leave(self) -> Awaitable[None] | None:
-        ledger = self.books.ledger
+        books, reservation = self.books, self.reservation
+        ledger = books.ledger
         self.id = ledger.new_id()
-        hold = self.reservation.hold if self.reservation is not None else None
+        hold = reservation.hold if reservation is not None else None
         try:
-            ledger.dispatch(self.books.dispatch_of(self))
+            dispatch = books.dispatch_of(self)
+            if reservation is not None and hold is None and self.attempt.quote is None:
+                raise unpriced(self.target)
+            ledger.dispatch(dispatch)
         except StorageUnavailable:
             if hold is not None:
                 hold.release()
             raise
         self.departed = True
-        self.books.watch(self)
-        if hold is not None and self.books.reserver is not None:
-            self.books.reserver.keeper.attach(self.id, hold)
+        books.running[self.id] = self
+        if hold is not None and books.reserver is not None:
+            books.reserver.keeper.attach(self.id, hold)
         return ledger.durable() if ledger.waits else None
 
 
@@ -123,7 +131,8 @@ class Books:
         self.ledger: Ledger = ledger if ledger is not None else NullLedger()
         self.reserver: Reserver | None = None
         """Who reserves in the budgets; None where there are none."""
-        self._running: dict[str, _Running] = {}
+        self.running: dict[str, Try] = {}
+        """Tries that have left and are not settled, by id: the ticker writes their checkpoints."""
         self._ticker: asyncio.Task[None] | None = None
 
     def begin(self, call: Call, attempt: Attempt) -> Try:
@@ -151,6 +160,8 @@ class Books:
             call.ahead.release()
             call.ahead = None
         tries = call.outcome.tries
+        if not tries:
+            return
         left = [each for each in tries if each.departed and not each.settled]
         if left:
             last = _final(call, tries)
@@ -159,38 +170,41 @@ class Books:
         # A try knows its call: the two would keep each other, and the request's body, until the collector comes by.
         tries.clear()
 
-    def watch(self, one: Try) -> None:
-        """Write checkpoints for a try that has left, until it is settled."""
-        self._running[one.id] = _Running(one)
-
     def dispatch_of(self, one: Try) -> Dispatch:
         """The record of a try that is about to leave."""
-        call, target = one.call, one.target
+        call, attempt = one.call, one.attempt
+        target = attempt.target
         account = call.outcome.account
         if account is None:
             account = call.outcome.account = account_of(call)
         at = now()
-        quote = one.attempt.quote = call.snapshot.prices.quote(target.provider, target.model, at)
-        held = NOTHING if one.reservation is None else one.reservation.amount
+        quote = attempt.quote = call.snapshot.prices.quote(target.provider, target.model, at)
+        hold = None if one.reservation is None else one.reservation.hold
+        held = NOTHING if hold is None else hold.total
+        if quote is None:
+            input_rate, output_rate, version = _UNKNOWN, _UNKNOWN, ""
+        else:
+            rates, version = quote.price.rates, quote.version
+            input_rate, output_rate = rates.input, rates.output
         return Dispatch(
             one.id,
             account,
             target.provider,
             target.model,
             one.number,
-            "shadow" if call.shadow_of is not None else one.target.arm or "",
+            "shadow" if call.shadow_of is not None else target.arm or "",
             held.nanos,
             held.tokens,
             len(call.body) // _BYTES_A_TOKEN,
-            _UNKNOWN if quote is None else quote.price.rates.input,
-            _UNKNOWN if quote is None else quote.price.rates.output,
-            "" if quote is None else quote.version,
+            input_rate,
+            output_rate,
+            version,
             at,
         )
 
     def _settle(self, one: Try, *, final: bool) -> None:
         one.settled = True
-        self._running.pop(one.id, None)
+        self.running.pop(one.id, None)
         call, attempt = one.call, one.attempt
         metered, error = attempt.metered, attempt.error
         if call.operation in _FREE:
@@ -271,34 +285,22 @@ class Books:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for running in tuple(self._running.values()):
-                running.ticks += 1
-                self.check(running)
+            for one in tuple(self.running.values()):
+                one.ticks += 1
+                self.check(one)
 
-    def check(self, running: "_Running") -> None:
+    def check(self, one: Try) -> None:
         """Write a checkpoint for an answer that has grown enough, or for long enough."""
-        one = running.one
         metered = one.attempt.metered
-        if metered.deltas == running.deltas:
+        if metered.deltas == one.marked:
             return
-        grown = metered.deltas - running.deltas
-        if grown < CHECKPOINT_TOKENS and running.ticks * TICK_SECONDS < CHECKPOINT_SECONDS:
+        grown = metered.deltas - one.marked
+        if grown < CHECKPOINT_TOKENS and one.ticks * TICK_SECONDS < CHECKPOINT_SECONDS:
             return
-        running.ticks, running.deltas = 0, metered.deltas
+        one.ticks, one.marked = 0, metered.deltas
         usage = metered.usage
         prompt = None if usage is None else usage.input_tokens
         self.ledger.checkpoint(Checkpoint(one.id, tokens_so_far(metered, one.call.dialect), prompt))
-
-
-class _Running:
-    """A try under way, and how far its last checkpoint was."""
-
-    __slots__ = ("deltas", "one", "ticks")
-
-    def __init__(self, one: Try) -> None:
-        self.one = one
-        self.deltas = 0
-        self.ticks = 0
 
 
 def _final(call: Call, tries: Sequence[Try]) -> Try | None:
@@ -345,6 +347,16 @@ def account_of(call: Call) -> Account:
 
 def counts_of(usage: Usage) -> Counts:
     """The columns of a usage. A provider's nonsense is cut to what a column holds: no negative number gives money back."""
+    if not (
+        usage.cache_read_tokens
+        or usage.cache_write_tokens
+        or usage.reasoning_tokens
+        or usage.input_audio_tokens
+        or usage.output_audio_tokens
+        or usage.units
+        or usage.cache_write_by_ttl
+    ):
+        return Counts(_whole(usage.input_tokens), _whole(usage.output_tokens))
     return Counts(
         _whole(usage.input_tokens),
         _whole(usage.output_tokens),

@@ -11,7 +11,7 @@ from execution_platform.runtime.call import Call
 def exchange_for(call: Call, attempt: Attempt, provider: Provider) -> Exchange:
     """The exchange of one try, which shares its losses and what is told with it."""
     headers: dict[str, str] = {}
-    if call.forwarded and provider.dialect is call.dialect and isinstance(provider, WireProvider):
+    if call.forwarded and isinstance(provider, WireProvider) and provider.speaks(call.dialect):
         allowed = provider.spec.forward
         headers.update((name, value) for name, value in call.forwarded.items() if name in allowed)
     if call.trace is not None:

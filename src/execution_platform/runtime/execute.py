@@ -105,9 +105,9 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     if not call.sse:
         path = path.partition("?")[0]
     if not peek.stream:
-        return Answer(
-            _JSON, body=await whole_answer(provider, exchange, _whole(attempt, provider, path, body, exchange))
-        )
+        reply = provider.send(path, body, exchange)
+        whole = _whole(reply, attempt, provider=provider, exchange=exchange, meter=dialect.meter)
+        return Answer(_JSON, body=await whole_answer(provider, exchange, whole))
     relay = dialect.relay(peek)
     attempt.metered = relay.metered
     opened = await first_content(attempt, provider, exchange, _open(provider, path, body, exchange, relay))
@@ -115,10 +115,17 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     return Answer(call.stream_type, stream=_relay_rest(call, attempt, relay, opened))
 
 
-async def _whole(attempt: Attempt, provider: WireProvider, path: str, body: bytes, exchange: Exchange) -> bytes:
+async def _whole(
+    reply: Awaitable[Reply],
+    attempt: Attempt,
+    *,
+    provider: WireProvider,
+    exchange: Exchange,
+    meter: Callable[[bytes], Metered],
+) -> bytes:
     """A whole answer, metered."""
-    data = await provider.read(await provider.send(path, body, exchange), exchange)
-    attempt.metered = metered = provider.dialect.meter(data)
+    data = await provider.read(await reply, exchange)
+    attempt.metered = metered = meter(data)
     if metered.error is not None:
         raise metered.error
     return data

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from execution_platform.exceptions import PermissionDenied
 from execution_platform.identity.principal import Principal
 from execution_platform.identity.scope import covers, holds
-from execution_platform.providers.base import Provider
+from execution_platform.providers.base import WireProvider
 from execution_platform.router.requirements import RequestNeeds, needs_of, normalise
 from execution_platform.router.table import Decision, Route
 from execution_platform.router.target import Target
@@ -102,9 +102,9 @@ def authorise(principal: Principal, way: Route | Decision, targets: Iterable[Tar
     return [target for target in targets if not covers(scope.models, str(target))]
 
 
-def passes_through(call: Call, provider: Provider) -> bool:
+def passes_through(call: Call, provider: WireProvider) -> bool:
     """Whether the caller's bytes can go to `provider` as they are: same dialect, nothing to add or open."""
-    if provider.dialect is not call.dialect or call.route is None:
+    if call.route is None or not provider.speaks(call.dialect):
         return False
     persona = call.route.persona
     return (persona is None or not persona.changes_request) and call.dialect.seal_mark not in call.body

@@ -50,7 +50,7 @@ def _broken(sentence: str) -> ProtocolError:
 
 
 @dataclass(slots=True)
-class _OpenPart:
+class OpenPart:
     """A part between its start and its end."""
 
     part: Part
@@ -63,6 +63,7 @@ class _OpenPart:
     refusal: bool = False
 
     def add(self, delta: Delta) -> None:
+        """Take one more piece."""
         match delta:
             case TextDelta() | ThinkingDelta() | ArgumentsDelta():
                 self.text.append(delta.text)
@@ -83,6 +84,7 @@ class _OpenPart:
                 self.logprobs.extend(delta.logprobs)
 
     def close(self) -> Part:
+        """The part with all its pieces."""
         part, text = self.part, "".join(self.text)
         if self.signature is not None:
             part = replace(part, signature=self.signature)
@@ -117,7 +119,7 @@ class Accumulator:
 
     def __init__(self) -> None:
         self._started: Started | None = None
-        self._open: dict[tuple[int, int], _OpenPart] = {}
+        self._open: dict[tuple[int, int], OpenPart] = {}
         self._parts: dict[int, dict[int, Part]] = {}
         self._finished: dict[int, Finished] = {}
         self._usage: Usage | None = None
@@ -155,10 +157,10 @@ class Accumulator:
         parts = self._parts.setdefault(event.choice, {})
         if event.index in parts or (event.choice, event.index) in self._open:
             raise _broken(f"part {event.index} opens twice")
-        self._open[(event.choice, event.index)] = _OpenPart(event.part)
+        self._open[(event.choice, event.index)] = OpenPart(event.part)
         parts[event.index] = event.part
 
-    def _at(self, choice: int, index: int) -> _OpenPart:
+    def _at(self, choice: int, index: int) -> OpenPart:
         opened = self._open.get((choice, index))
         if opened is None:
             raise _broken(f"part {index} is used while it is not open")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Row = tuple[Any, ...]
-_CHUNKS = (128, 16, 1)
+_CHUNKS = (256, 32, 4, 1)
 """Rows inserted by one statement. The interpreter lock is given up and fought for once a statement, not once a row."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from execution_platform.testing import wire_anthropic, wire_gemini, wire_openai
+from execution_platform.testing import wire_anthropic, wire_gemini, wire_openai, wire_responses
 from execution_platform.testing.frames import Answer, Dialect, Frame, WireRequest, resolve_echo
 from execution_platform.testing.script import Raw, RawSocket, Script, Status
 from execution_platform.testing.wire_auxiliary import answer_count, answer_embeddings, answer_models
@@ -37,4 +37,7 @@ def compose(request: WireRequest, script: Script, models: Sequence[str]) -> Answ
         if request.operation == "model" and request.model not in models:
             return answer_error(request, Status(404))
         return answer_models(request, models)
-    return _CHAT[request.dialect](request, resolve_echo(script, request.body))
+    whole = resolve_echo(script, request.body)
+    if request.variant == "responses":
+        return wire_responses.answer_response(request, whole)
+    return _CHAT[request.dialect](request, whole)

@@ -17,7 +17,7 @@ from execution_platform.testing.script import Call, Echo, Part, Refusal, Script,
 
 Dialect = Literal["openai_chat", "anthropic", "gemini"]
 Operation = Literal["chat", "embeddings", "count_tokens", "models", "model"]
-Variant = Literal["", "azure", "sse", "json_array", "batch"]
+Variant = Literal["", "azure", "responses", "sse", "json_array", "batch"]
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 _START = re.compile(r"\S+")

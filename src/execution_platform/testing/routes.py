@@ -49,6 +49,8 @@ def find_route(path: str, query: Mapping[str, str], headers: Mapping[str, str]) 
         return Route("anthropic", "chat")
     if path == "/v1/messages/count_tokens":
         return Route("anthropic", "count_tokens")
+    if path == "/v1/responses":
+        return Route("openai_chat", "chat", variant="responses")
     if found := _OPENAI.match(path):
         variant: Variant = "azure" if path.startswith("/openai/") else ""
         return Route("openai_chat", _OPENAI_OPERATIONS[found[1]], variant=variant)
@@ -129,6 +131,8 @@ def _refuse_openai(request: WireRequest) -> str:
         return "you must provide a model parameter"
     if request.operation == "embeddings":
         return "" if request.body.get("input") else "'$.input' is invalid. Please check the API reference."
+    if request.variant == "responses":
+        return "" if request.body.get("input") else "Missing required parameter: 'input'."
     if not _is_filled_list(request.body.get("messages")):
         return "Missing required parameter: 'messages'."
     if "stream_options" in request.body and not request.stream and request.body["stream_options"] is not None:

@@ -4,6 +4,17 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
+class FixedHeaders(dict[str, str]):
+    """Headers that many calls share. Nobody changes them: the transport keeps the text it has made of them."""
+
+    __slots__ = ("text",)
+
+    text: bytes
+
+    def __repr__(self) -> str:
+        return f"FixedHeaders({', '.join(self)})"
+
+
 class HttpCall(NamedTuple):
     """One request. `stream` tells that the answer comes in pieces, so that silence is judged between two of them."""
 

@@ -20,6 +20,7 @@ import asyncio
 import builtins
 import math
 import re
+from collections.abc import Mapping
 from ssl import SSLContext
 from typing import Final, NamedTuple
 
@@ -28,7 +29,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
-from execution_platform.transport.call import HttpCall
+from execution_platform.transport.call import FixedHeaders, HttpCall
 from execution_platform.transport.failures import (
     FAILURES,
     WIRE_ERRORS,
@@ -74,6 +75,7 @@ class _Route(NamedTuple):
     head: bytes
     """Request line and the headers that are always sent."""
     host: str
+    vigil: Vigil
 
 
 class HttpTransport:
@@ -104,9 +106,7 @@ class HttpTransport:
         self._dns_seconds = dns_seconds
         self._ssl = ssl
         self._most = most
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._connector: Pool | None = None
-        self._vigil: Vigil | None = None
+        self._open: tuple[Pool, Vigil] | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
         self._limits: dict[float, aiohttp.ClientTimeout] = {}
 
@@ -122,11 +122,9 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        loop = asyncio.get_running_loop()
-        connector = self._connector
-        if connector is None or loop is not self._loop:
-            connector = self._open(loop)
-        route = self._routes.get((call.method, call.url)) or self._route(call, loop)
+        connector, vigil = self._opened()
+        loop = vigil.loop
+        route = self._routes.get((call.method, call.url)) or self._route(call, vigil)
         until = loop.time() + timeouts.total
         if deadline is not None and deadline < until:
             until = deadline
@@ -157,8 +155,8 @@ class HttpTransport:
         """Write the request and await the head; None when the connection proves to have been closed before."""
         wire: object = connection.protocol
         transport = connection.transport
-        vigil = self._vigil
-        if not isinstance(wire, Wire) or transport is None or vigil is None:
+        vigil = route.vigil
+        if not isinstance(wire, Wire) or transport is None:
             connection.close()
             return None
         kept, wire.kept = wire.kept, True
@@ -181,16 +179,24 @@ class HttpTransport:
             _refuse_compressed(reply)
         return reply
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> Pool:
-        self._loop = loop
-        self._vigil = Vigil(loop)
-        self._routes.clear()
-        self._connector = Pool(
-            limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
-        )
-        return self._connector
+    @property
+    def vigil(self) -> Vigil:
+        """Who watches over what its calls wait for, in the running event loop."""
+        return self._opened()[1]
 
-    def _route(self, call: HttpCall, loop: asyncio.AbstractEventLoop) -> _Route:
+    def _opened(self) -> tuple[Pool, Vigil]:
+        """The pool of the running event loop, and who watches over its calls."""
+        loop = asyncio.get_running_loop()
+        opened = self._open
+        if opened is None or opened[1].loop is not loop:
+            self._routes.clear()
+            pool = Pool(
+                limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
+            )
+            opened = self._open = (pool, Vigil(loop))
+        return opened
+
+    def _route(self, call: HttpCall, vigil: Vigil) -> _Route:
         url = URL(call.url)
         if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
             raise ValueError("the upstream's URL must be http:// or https:// with a host and without user or password")
@@ -198,7 +204,9 @@ class HttpTransport:
             raise ValueError(f"{call.method!r} is no HTTP method")
         host = url.host_port_subcomponent or url.raw_host
         head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
-        route = _Route(Destination(url.with_fragment(None), loop, ssl=self._ssl), head.encode("ascii"), host)
+        route = _Route(
+            Destination(url.with_fragment(None), vigil.loop, ssl=self._ssl), head.encode("ascii"), host, vigil
+        )
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         self._routes[call.method, call.url] = route
@@ -206,26 +214,36 @@ class HttpTransport:
 
     async def aclose(self) -> None:
         """Close every connection; a later `send` opens new ones."""
-        connector, self._connector = self._connector, None
-        vigil, self._vigil = self._vigil, None
-        if vigil is not None:
-            vigil.stop()
-        if connector is not None:
-            await connector.close()
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[1].stop()
+            await opened[0].close()
 
 
 def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:
     """Hand the whole request to the connection; a short one as one piece."""
-    lines = [f"{name}: {value}\r\n" for name, value in call.headers.items() if name.lower() not in _OWN_HEADERS]
-    text = "".join(lines)
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        raise ValueError("a header to the upstream has a line break or a NUL in it")
+    headers = call.headers
+    if type(headers) is FixedHeaders:
+        text = getattr(headers, "text", None)
+        if text is None:
+            text = headers.text = _lines(headers)
+    else:
+        text = _lines(headers)
     size = len(call.body)
     end = b"\r\n" if not size and call.method in _BODYLESS else b"content-length: %d\r\n\r\n" % size
     if size < _LONG_BODY:
-        transport.write(b"".join((head, text.encode(), end, call.body)))
+        transport.write(b"".join((head, text, end, call.body)))
     else:
-        transport.writelines((b"".join((head, text.encode(), end)), call.body))
+        transport.writelines((b"".join((head, text, end)), call.body))
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    """The headers of a call as they are written. Raises `ValueError` for one that would be read as something else."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items() if name.lower() not in _OWN_HEADERS]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise ValueError("a header to the upstream has a line break or a NUL in it")
+    return text.encode()
 
 
 def _refuse_compressed(reply: Reply) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from execution_platform.dialects.openai_chat import DIALECT
-from execution_platform.dialects.openai_chat.errors import MAX_RAW, stream_error
+from execution_platform.dialects.openai_errors import MAX_RAW, stream_error
 from execution_platform.exceptions import (
     ERROR_TABLE,
     AuthenticationError,

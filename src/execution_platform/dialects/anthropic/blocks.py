@@ -54,18 +54,16 @@ class Target:
     """Where each message stood in the caller's request: text with a slot of its own is not counted."""
     marks: int = field(default=0, init=False)
     """Cache marks written so far."""
+    same: bool = field(init=False)
+    """The request came in this dialect."""
 
     def __post_init__(self) -> None:
+        self.same = self.request.dialect == NAME
         self.paths, inline = [], 0
         for message in self.request.messages:
             is_top = message.placement == "top"
             self.paths.append("system" if is_top else f"messages[{inline}]")
             inline += not is_top
-
-    @property
-    def same(self) -> bool:
-        """The request came in this dialect."""
-        return self.request.dialect == NAME
 
     @property
     def provider(self) -> str | None:
@@ -151,6 +149,8 @@ def _text(part: TextPart, path: str, target: Target) -> Object | None:
     if not part.text and not target.same:
         return None
     block: Object = {"type": "text", "text": part.text}
+    if not part.citations:
+        return target.finish(block, part, path)
     citations = [wire for citation in part.citations if (wire := _citation(citation, path, target)) is not None]
     if citations:
         block["citations"] = citations

@@ -7,7 +7,7 @@ from execution_platform.dialects.anthropic.blocks import Target
 from execution_platform.dialects.anthropic.closed_schema import close
 from execution_platform.dialects.anthropic.parts import decode_cache
 from execution_platform.dialects.anthropic.wire import NAME, TOOLSET
-from execution_platform.dialects.losses import foreign_extra
+from execution_platform.dialects.losses import foreign_extra, server_tool
 from execution_platform.dialects.schema import fit
 from execution_platform.dialects.take import Object, Taker, as_object, merged, put
 from execution_platform.spi.tools import ToolChoice, ToolChoiceMode, ToolDefinition
@@ -78,7 +78,7 @@ def encode_tools(target: Target) -> tuple[list[Object] | None, list[Object]]:
         path = f"tools[{number}]"
         if tool.kind in ("server", "mcp"):
             if tool.dialect != NAME or tool.raw is None:
-                target.lose(path, f"the tool {tool.name!r}, which another provider runs", "content")
+                target.losses.append(server_tool(tool, path))
             elif tool.kind == "mcp" and tool.raw.get("type") != TOOLSET:
                 servers.append(dict(tool.raw))
             else:

@@ -52,7 +52,7 @@ def encode_turns(target: Target) -> Turns:
         top += 1
     late = [index for index in range(top, len(messages)) if messages[index].placement == "top"]
     system = _system([*range(top), *late], target)
-    rest = [(index, message) for index, message in enumerate(messages[top:], top) if index not in late]
+    rest = [(index, messages[index]) for index in range(top, len(messages)) if messages[index].placement != "top"]
     if target.same:
         return Turns(system, _same(rest, target))
     turns = _Arranger(target, rest).run()
@@ -188,14 +188,15 @@ class _Arranger:
             return
         blocks: list[Object] = []
         for number, part in enumerate(message.parts):
-            if self._done and (index, number) in self._done:
-                continue
-            here = f"{path}.content[{number}]"
-            if isinstance(part, ToolResultPart) and part.kind in ("function", "custom"):
-                blocks.extend(self._orphan(part, here))
-            else:
-                block = encode_part(part, here, self._target)
-                blocks.extend([block] if block is not None else [])
+            if isinstance(part, ToolResultPart):
+                if (index, number) in self._done:
+                    continue
+                if part.kind in ("function", "custom"):
+                    blocks.extend(self._orphan(part, f"{path}.content[{number}]"))
+                    continue
+            block = encode_part(part, f"{path}.content[{number}]", self._target)
+            if block is not None:
+                blocks.append(block)
         self._add("user", blocks, index, path)
 
     def _orphan(self, part: ToolResultPart, path: str) -> list[Object]:
@@ -224,7 +225,8 @@ class _Arranger:
                 block = None
             else:
                 block = encode_part(part, here, target)
-            blocks.extend([block] if block is not None else [])
+            if block is not None:
+                blocks.append(block)
         self._add("assistant", blocks, index, path)
         if ids:
             self._results(place, ids, index, path)
@@ -261,9 +263,10 @@ class _Arranger:
                     continue
                 self._done.add((later, number))
                 source = later
-                block = encode_result(part, missing.pop(part.call_id), f"{here}.content[{number}]", target)
+                where = f"{here}.content[{number}]"
+                block = encode_result(part, missing.pop(part.call_id), where, target)
                 if block is not None:
-                    moved.extend(self._media(block, f"{here}.content[{number}]"))
+                    moved += self._media(block, where)
                     results.append(block)
         for wire in missing.values():
             self._stand_in(wire, results, path)
@@ -277,7 +280,7 @@ class _Arranger:
     def _media(self, block: Object, path: str) -> list[Object]:
         """Media of a result that the target takes only outside of it."""
         content = block.get("content")
-        if self._target.profile.tool_result_media or not isinstance(content, list):
+        if not isinstance(content, list) or self._target.profile.tool_result_media:
             return []
         inner = cast("list[Object]", content)
         media = [item for item in inner if item.get("type") in ("image", "document")]

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from execution_platform.dialects.gemini.request_parts import wire_name
 from execution_platform.dialects.gemini.wire import NAME, camel
+from execution_platform.dialects.losses import server_tool
 from execution_platform.dialects.schema import fit, from_openapi
 from execution_platform.dialects.take import Object, Taker, as_list, as_object, merged
 from execution_platform.dialects.toolnames import NameMap
@@ -79,7 +80,7 @@ class ToolWriter:
             own = tool.dialect == NAME and tool.raw is not None
             if tool.kind in ("server", "mcp"):
                 if not own:
-                    self.losses.append(Loss(path, "a tool that another provider runs itself", "content"))
+                    self.losses.append(server_tool(tool, path))
                     continue
                 wire: Object = {name: value for name, value in (tool.raw or {}).items() if name != _GROUP}
             else:

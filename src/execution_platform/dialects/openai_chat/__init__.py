@@ -3,9 +3,10 @@
 Sources stand at the head of each module.
 """
 
+from execution_platform.dialects import openai_errors, openai_models
 from execution_platform.dialects.base import Dialect
 from execution_platform.dialects.envelope import MARK
-from execution_platform.dialects.openai_chat import errors, models, relay, request, response
+from execution_platform.dialects.openai_chat import errors, relay, request, response
 from execution_platform.dialects.openai_chat.embeddings import Embeddings
 from execution_platform.dialects.openai_chat.stream_decode import Decoder
 from execution_platform.dialects.openai_chat.stream_encode import Encoder
@@ -29,10 +30,10 @@ DIALECT = Dialect(
     encode_response=response.encode_response,
     stream_decoder=Decoder,
     stream_encoder=Encoder,
-    decode_error=errors.decode_error,
-    encode_error=errors.encode_error,
+    decode_error=openai_errors.decode_error,
+    encode_error=openai_errors.encode_error,
     error_frame=errors.error_frame,
-    encode_models=models.encode_models,
-    decode_models=models.decode_models,
+    encode_models=openai_models.encode_models,
+    decode_models=openai_models.decode_models,
     embeddings=Embeddings(),
 )

@@ -11,8 +11,9 @@ from typing import cast
 from execution_platform import _json
 from execution_platform.dialects import envelope
 from execution_platform.dialects.openai_chat.reasoning import read_token
-from execution_platform.dialects.openai_chat.wire import LEGACY, NAME, THOUGHT, Target, thought, thought_of
+from execution_platform.dialects.openai_chat.wire import LEGACY, NAME, THOUGHT, thought, thought_of
 from execution_platform.dialects.take import Object, Taker, merged
+from execution_platform.dialects.target import Target
 from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi.parts import OpaquePart, Origin, Signature, ToolCallPart
 

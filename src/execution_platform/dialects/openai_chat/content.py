@@ -12,12 +12,12 @@ from typing import cast
 from execution_platform.dialects.openai_chat.wire import (
     CONTENT,
     NAME,
-    Target,
     audio_format,
     audio_mime,
     data_url,
 )
 from execution_platform.dialects.take import Object, Taker, as_list, as_object, merged, put
+from execution_platform.dialects.target import Target
 from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi.parts import (
     CacheMark,

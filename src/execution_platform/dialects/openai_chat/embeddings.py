@@ -12,9 +12,10 @@ from sys import byteorder
 from typing import cast
 
 from execution_platform import _json
+from execution_platform.dialects import openai_errors
 from execution_platform.dialects.base import Encoded
 from execution_platform.dialects.losses import foreign_extra
-from execution_platform.dialects.openai_chat import errors, usage
+from execution_platform.dialects.openai_chat import usage
 from execution_platform.dialects.openai_chat.wire import NAME
 from execution_platform.dialects.take import Object, Taker, as_list, merged, put, wrong
 from execution_platform.exceptions import ErrorKind, InvalidRequest, ProtocolError
@@ -96,7 +97,7 @@ class Embeddings:
         try:
             value = _json.loads(body)
             if isinstance(value, dict) and cast("Object", value).get("error"):
-                raise errors.stream_error(cast("Object", value))
+                raise openai_errors.stream_error(cast("Object", value))
             taker = Taker(cast("object", value))
             items = [Taker(item, f"data[{n}]") for n, item in enumerate(taker.list("data") or [])]
             numbered = [(item.int("index"), position, _vector(item)) for position, item in enumerate(items)]
@@ -158,5 +159,7 @@ def _packed(vector: Sequence[float]) -> str:
 
 def _broken(why: str, body: bytes) -> ProtocolError:
     return ProtocolError(
-        f"the provider's answer is not a list of embeddings: {why}", kind=ErrorKind.PROTOCOL, raw=body[: errors.MAX_RAW]
+        f"the provider's answer is not a list of embeddings: {why}",
+        kind=ErrorKind.PROTOCOL,
+        raw=body[: openai_errors.MAX_RAW],
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from execution_platform.dialects import envelope
-from execution_platform.dialects.openai_chat.wire import NAME, Target
+from execution_platform.dialects.openai_chat.wire import NAME
 from execution_platform.dialects.take import Object, Taker, as_list, as_object, put
+from execution_platform.dialects.target import Target
 from execution_platform.spi.parts import OpaquePart, Origin, Signature, ThinkingPart
 
 FIELDS = ("reasoning_content", "reasoning")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from execution_platform import _json
+from execution_platform.dialects import openai_errors
 from execution_platform.dialects.base import Metered, Peek
-from execution_platform.dialects.openai_chat import errors
 from execution_platform.dialects.openai_chat.finish import decode_finish
 from execution_platform.dialects.openai_chat.reasoning import DETAILS, FIELDS
 from execution_platform.dialects.openai_chat.response import parse_answer
@@ -196,7 +196,7 @@ class Reader:
         """Take one chunk."""
         metered = self.metered
         if event == "error" or chunk.get("error"):
-            metered.error = errors.stream_error(chunk)
+            metered.error = openai_errors.stream_error(chunk)
             return
         choices = chunk.get("choices")
         wires = (

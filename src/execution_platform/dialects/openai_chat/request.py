@@ -14,8 +14,9 @@ from execution_platform.dialects.openai_chat import settings
 from execution_platform.dialects.openai_chat.messages import decode_messages
 from execution_platform.dialects.openai_chat.tools import decode_choice, decode_tools, encode_tools
 from execution_platform.dialects.openai_chat.turns import encode_messages
-from execution_platform.dialects.openai_chat.wire import NAME, Target
+from execution_platform.dialects.openai_chat.wire import NAME
 from execution_platform.dialects.take import Object, Taker, as_str, merged, put, wrong
+from execution_platform.dialects.target import Target
 from execution_platform.dialects.toolnames import NameMap
 from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi.parts import CacheMark
@@ -194,7 +195,7 @@ def _continuation(taker: Taker) -> Continuation | None:
 def encode_request(request: ChatRequest, profile: ModelProfile) -> Encoded:
     """Canonical → wire for the model and provider of `profile`."""
     names = NameMap(profile.tool_name_max)
-    target = Target(profile, request.dialect, names)
+    target = Target(NAME, profile, request.dialect, names)
     if not target.same:
         names.add(tool.name for tool in request.tools or () if tool.kind != "server")
     target.lose_extra(request.extra, "")

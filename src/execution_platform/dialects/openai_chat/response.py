@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from execution_platform import _json
+from execution_platform.dialects import openai_errors
 from execution_platform.dialects.base import Downstream, Encoded, Upstream
 from execution_platform.dialects.losses import foreign_extra
-from execution_platform.dialects.openai_chat import errors, usage
+from execution_platform.dialects.openai_chat import usage
 from execution_platform.dialects.openai_chat.calls import (
     answer_token,
     call_object,
@@ -57,7 +58,7 @@ def parse_answer(body: bytes) -> Object:
     except _json.JsonError as error:
         raise _broken(f"it is not JSON ({error.reason})", body) from error
     if isinstance(value, dict) and cast("Object", value).get("error"):
-        raise errors.stream_error(cast("Object", value))
+        raise openai_errors.stream_error(cast("Object", value))
     if not isinstance(value, dict) or not isinstance(cast("Object", value).get("choices"), list):
         raise _broken("it has no list `choices`", body)
     return cast("Object", value)
@@ -65,7 +66,9 @@ def parse_answer(body: bytes) -> Object:
 
 def _broken(why: str, body: bytes) -> ProtocolError:
     return ProtocolError(
-        f"the provider's answer is not a chat completion: {why}", kind=ErrorKind.PROTOCOL, raw=body[: errors.MAX_RAW]
+        f"the provider's answer is not a chat completion: {why}",
+        kind=ErrorKind.PROTOCOL,
+        raw=body[: openai_errors.MAX_RAW],
     )
 
 

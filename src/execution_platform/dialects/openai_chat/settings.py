@@ -11,8 +11,9 @@ from execution_platform import _json
 from execution_platform.dialects import schema
 from execution_platform.dialects.losses import dropped
 from execution_platform.dialects.openai_chat.content import nearest_ttl
-from execution_platform.dialects.openai_chat.wire import NAME, Target
+from execution_platform.dialects.openai_chat.wire import NAME
 from execution_platform.dialects.take import Object, merged, put
+from execution_platform.dialects.target import Target
 from execution_platform.dialects.toolnames import legal
 from execution_platform.spi.profile import EFFORT_TOKENS
 from execution_platform.spi.request import CachePolicy, ChatRequest, Continuation, OutputFormat, Reasoning, Safety

@@ -13,8 +13,8 @@ An `error` member or event fails the stream. A server that ignores `stream` and 
 from typing import cast
 
 from execution_platform import _json
+from execution_platform.dialects import openai_errors
 from execution_platform.dialects.base import Upstream
-from execution_platform.dialects.openai_chat import errors
 from execution_platform.dialects.openai_chat.choice import CHOICE_MEMBERS, Choice
 from execution_platform.dialects.openai_chat.response import decode_response
 from execution_platform.dialects.openai_chat.usage import Tally
@@ -115,7 +115,7 @@ class Decoder:
 
     def _chunk(self, chunk: Object, event: str | None, out: list[Event]) -> None:
         if event == "error" or (chunk.get("error")):
-            out.append(Failed(errors.stream_error(chunk)))
+            out.append(Failed(openai_errors.stream_error(chunk)))
             self._ended = True
             return
         choices = chunk.get("choices")
@@ -240,7 +240,7 @@ def _broken(why: str, payload: bytes) -> ProtocolError:
     return ProtocolError(
         f"the provider's stream is not chat completion chunks: {why}",
         kind=ErrorKind.PROTOCOL,
-        raw=payload[: errors.MAX_RAW],
+        raw=payload[: openai_errors.MAX_RAW],
     )
 
 

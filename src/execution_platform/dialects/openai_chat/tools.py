@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from execution_platform.dialects import schema
-from execution_platform.dialects.openai_chat.wire import LEGACY, NAME, Target
+from execution_platform.dialects.losses import server_tool
+from execution_platform.dialects.openai_chat.wire import LEGACY, NAME
 from execution_platform.dialects.take import Object, Taker, as_object, merged, put
+from execution_platform.dialects.target import Target
 from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi.parts import CacheMark
 from execution_platform.spi.request import ChatRequest
@@ -147,7 +149,7 @@ def _encode_tool(tool: ToolDefinition, path: str, target: Target) -> Object | No
     if tool.kind in ("server", "mcp"):
         if tool.dialect == NAME and tool.raw is not None:
             return dict(tool.raw)
-        target.lose(path, f"the tool {tool.name} is run by another provider", "content")
+        target.losses.append(server_tool(tool, path))
         return None
     if tool.kind == "custom" and (target.same or target.profile.extra.get("custom_tools", True) is not False):
         return _own(_custom(tool), tool, path, target)

@@ -14,8 +14,9 @@ from execution_platform import _json
 from execution_platform.dialects.openai_chat.calls import encode_call, encode_legacy
 from execution_platform.dialects.openai_chat.content import encode_part, encode_parts
 from execution_platform.dialects.openai_chat.reasoning import DETAILS, Thinking
-from execution_platform.dialects.openai_chat.wire import CONTENT, LEGACY, Target, thought
+from execution_platform.dialects.openai_chat.wire import CONTENT, LEGACY, thought
 from execution_platform.dialects.take import Object, merged, put
+from execution_platform.dialects.target import Target
 from execution_platform.spi.messages import Message
 from execution_platform.spi.parts import (
     FileRef,

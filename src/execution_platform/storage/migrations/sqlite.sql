@@ -169,6 +169,22 @@ CREATE TABLE gateway_keys (
 );
 CREATE INDEX ix_gateway_keys_revision ON gateway_keys (revision);
 CREATE INDEX ix_gateway_keys_tenant ON gateway_keys (tenant);
+CREATE TABLE idempotency_keys (
+  tenant VARCHAR(200) NOT NULL,
+  subject VARCHAR(200) NOT NULL,
+  "key" BLOB NOT NULL,
+  fingerprint BLOB NOT NULL,
+  owner CHAR(32) NOT NULL,
+  request_id VARCHAR(128) NOT NULL,
+  state VARCHAR(16) NOT NULL,
+  answer BLOB,
+  created_at DATETIME NOT NULL,
+  lease_until DATETIME NOT NULL,
+  expires_at DATETIME NOT NULL,
+  CONSTRAINT pk_idempotency_keys PRIMARY KEY (tenant, subject, "key")
+);
+CREATE INDEX ix_idempotency_keys_expires_at ON idempotency_keys (expires_at);
+CREATE INDEX ix_idempotency_keys_owner ON idempotency_keys (owner);
 CREATE TABLE logins (
   state BLOB NOT NULL,
   nonce VARCHAR(64) NOT NULL,

@@ -15,7 +15,7 @@ from execution_platform.storage.schema.money import (
     pricing_table,
     reservations,
 )
-from execution_platform.storage.schema.operations import alerts, request_log, webhook_outbox
+from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
 
 __all__ = [
     "alerts",
@@ -26,6 +26,7 @@ __all__ = [
     "cost_events",
     "cost_rollups",
     "gateway_keys",
+    "idempotency_keys",
     "logins",
     "metadata",
     "pricing_table",

@@ -1,4 +1,4 @@
-"""Tables of daily work: the request log, alerts, and messages that must leave the house."""
+"""Tables of daily work: the request log, answers kept under keys, alerts, and messages that must leave the house."""
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
@@ -43,6 +43,31 @@ request_log = Table(
     Index("ix_requests_request_id", "request_id"),
     Index("ix_requests_tenant_seq", "tenant", "seq"),
     Index("ix_requests_timestamp", "timestamp"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    name_column("tenant", primary_key=True),
+    name_column("subject", primary_key=True),
+    # The gateway key that the request came with.
+    Column("key", LargeBinary, primary_key=True),
+    # SHA-256 of the idempotency key.
+    Column("fingerprint", LargeBinary, nullable=False),
+    # SHA-256 of the request.
+    uuid_column("owner", nullable=False),
+    # Who carries the request out.
+    Column("request_id", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    # `running`, `done`, `unknown`.
+    Column("answer", LargeBinary),
+    # None in a row that is `done` means that it was too large.
+    moment_column("created_at", nullable=False),
+    moment_column("lease_until", nullable=False),
+    # A row that is `running` and was not renewed until then has lost its owner.
+    moment_column("expires_at", nullable=False),
+    Index("ix_idempotency_keys_owner", "owner"),
+    Index("ix_idempotency_keys_expires_at", "expires_at"),
 )
 
 alerts = Table(

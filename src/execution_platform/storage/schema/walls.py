@@ -5,13 +5,13 @@ one that names none sees all, as background work and older versions of this prog
 gateway should be none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-TENANT_COLUMNS = {
+FIRST_WALLED: Mapping[str, str] = {
     "tenants": "id",
     "users": "tenant",
     "gateway_keys": "tenant",
@@ -23,6 +23,8 @@ TENANT_COLUMNS = {
     "requests": "tenant",
     "alerts": "tenant",
 }
+"""The tables that were there when the walls went up; a later one gets its wall with its own migration."""
+TENANT_COLUMNS: Mapping[str, str] = {**FIRST_WALLED, "idempotency_keys": "tenant"}
 _SETTING = "(SELECT coalesce(current_setting('ep.tenant', true), ''))"
 _REFUSE = """
 CREATE OR REPLACE FUNCTION ep_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -32,19 +34,19 @@ END $$
 """
 
 
-def raise_walls(connection: "Connection") -> None:
+def raise_walls(connection: "Connection", tables: Mapping[str, str] = TENANT_COLUMNS) -> None:
     """Put them up; the tables are there, the walls are not."""
-    for statement in walls(connection.dialect.name):
+    for statement in walls(connection.dialect.name, tables):
         connection.exec_driver_sql(statement)
 
 
-def raze_walls(connection: "Connection") -> None:
+def raze_walls(connection: "Connection", tables: Mapping[str, str] = TENANT_COLUMNS) -> None:
     """Take them down."""
-    for statement in _undoing(connection.dialect.name):
+    for statement in _undoing(connection.dialect.name, tables):
         connection.exec_driver_sql(statement)
 
 
-def walls(dialect: str) -> Iterator[str]:
+def walls(dialect: str, tables: Mapping[str, str] = TENANT_COLUMNS) -> Iterator[str]:
     """The statements that put them up."""
     if dialect != "postgresql":
         for change in ("UPDATE", "DELETE"):
@@ -62,19 +64,24 @@ def walls(dialect: str) -> Iterator[str]:
         "CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log "
         "FOR EACH STATEMENT EXECUTE FUNCTION ep_append_only()"
     )
-    for table, column in TENANT_COLUMNS.items():
-        yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
-        # The gateway's role usually owns the tables, and owners are exempt unless this is said.
-        yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
-        yield f"CREATE POLICY tenant_wall ON {table} USING ({_SETTING} = '' OR {column} = {_SETTING})"
+    for table, column in tables.items():
+        yield from wall(table, column)
 
 
-def _undoing(dialect: str) -> Iterator[str]:
+def wall(table: str, column: str) -> Iterator[str]:
+    """The statements that put one up around a table of PostgreSQL."""
+    yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
+    # The gateway's role usually owns the tables, and owners are exempt unless this is said.
+    yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
+    yield f"CREATE POLICY tenant_wall ON {table} USING ({_SETTING} = '' OR {column} = {_SETTING})"
+
+
+def _undoing(dialect: str, tables: Mapping[str, str]) -> Iterator[str]:
     if dialect != "postgresql":
         yield "DROP TRIGGER audit_log_no_update"
         yield "DROP TRIGGER audit_log_no_delete"
         return
-    for table in TENANT_COLUMNS:
+    for table in tables:
         yield f"DROP POLICY tenant_wall ON {table}"
         yield f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"
         yield f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
