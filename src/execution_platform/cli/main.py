@@ -18,6 +18,7 @@ from execution_platform.cli import (
     prices,
     providers,
     serve,
+    tools,
 )
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
 app.add_typer(keys.app, name="keys")
 app.add_typer(prices.app, name="prices")
+app.add_typer(tools.app, name="tools")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's
