@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run servers test test-vendor chaos chaos-short money check format bench lock clean docs
+.PHONY: help run servers test test-vendor chaos chaos-short money load check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -70,6 +70,9 @@ chaos-short: $(VENV)/.dev $(VENDOR)/.ready ## Rehearse the failures that matter 
 
 money: $(VENV)/.dev servers ## Measure budgets and books under failures, and write the page
 	PYTHONPATH=src:tests $(RUN)/python -m money --write
+
+load: $(VENV)/.dev ## Measure what one process bears, 8 minutes, and write it into the reference
+	PYTHONPATH=src:tests $(RUN)/python -m capacity --write; status=$$?; $(RUN)/cog -r docs/reference/capacity-and-limits.md && exit $$status
 
 check: $(VENV)/.dev ## Lint, types, import contracts, generated docs
 	$(RUN)/ruff check .

@@ -16,11 +16,6 @@ WRITE: dict[str, object] = {
     "required": ["path", "content"],
     "additionalProperties": False,
 }
-TASK: dict[str, object] = {
-    "type": "object",
-    "properties": {"persona": {"type": "string"}, "task": {"type": "string"}},
-    "required": ["persona", "task"],
-}
 
 
 @dataclass
@@ -35,7 +30,6 @@ class Tool:
     calls: list[tuple[ToolContext, dict[str, object]]] = field(
         default_factory=list[tuple[ToolContext, dict[str, object]]]
     )
-    least: str = "read_only"
 
     def validate_args(self, args: Mapping[str, object]) -> None:
         ArgumentCheck(self.name, self.parameters)(args)
@@ -75,10 +69,3 @@ class WriteFile(Tool):
         with (context.workspace / str(args["path"])).open("a") as file:
             file.write(str(args["content"]))
         return {"written": len(str(args["content"]))}
-
-
-class Delegate(Tool):
-    """Stands for `agent_task`, which the loop runs itself."""
-
-    def __init__(self) -> None:
-        super().__init__("agent_task", "read", TASK, repeatable=True)

@@ -1,8 +1,12 @@
 """The defaults that bound what one process takes and how long things last, read from the code that applies them."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 from _tables import table
+
+from execution_platform import _json
 from execution_platform.config.values import DrainLimits, LedgerConfig, Limits, Retry
 from execution_platform.config.yaml import MAX_YAML_BYTES
 from execution_platform.gateway import pulse, versions
@@ -94,6 +98,17 @@ def _kept() -> Iterator[Row]:
 
 
 _GROUPS = {"calls": _calls, "process": _process, "kept": _kept}
+
+
+def measured() -> str:
+    """What `make load` found, beside what is promised."""
+    rows = _json.loads((Path(__file__).parent / "_measured.json").read_bytes())
+    found = cast("list[tuple[str, str, str, str, bool]]", rows)
+    marks = {True: "ok", False: "**not kept**"}
+    return table(
+        ("promise", "measured", "result", "promised", ""),
+        ((promise, what, got, wanted, marks[kept]) for promise, what, got, wanted, kept in found),
+    )
 
 
 def defaults(group: str) -> str:

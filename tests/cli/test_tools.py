@@ -43,7 +43,7 @@ def test_tools_are_listed_shown_and_called(url: str) -> None:
 
 def test_what_cannot_be_done_is_said_with_an_exit_code(url: str) -> None:
     cases = [
-        (["show", "fs_read"], 2, "fs_read"),
+        (["show", "fs_raed"], 2, "Did you mean fs_read"),
         (["invoke", "fs_read", "{"], 2, "JSON object"),
         (["invoke", "fs_read", '{"path": "gone"}'], 2, "no such file"),
         (["invoke", "fs_write", '{"path": "a", "content": ""}', "--persona", "reader"], 4, "read_only"),

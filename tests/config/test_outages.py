@@ -19,7 +19,7 @@ CELLS = {
     (Lost.BOTH, Concern.CACHE): (Action.OFF, None, None),
     (Lost.BOTH, Concern.LEDGER): (Action.JOURNAL, None, Action.DENY),
     (Lost.BOTH, Concern.TOOLS): (Action.OFF, None, None),
-    (Lost.DISK, Concern.LEDGER): (Action.AUTHORITY, None, Action.DENY),
+    (Lost.DISK, Concern.LEDGER): (Action.DENY, None, None),
     (Lost.DISK, Concern.TOOLS): (Action.OFF, None, None),
     (Lost.SECRETS, Concern.TOOLS): (Action.CACHED, 3600.0, Action.DENY),
     (Lost.PRICE, Concern.BUDGET): (Action.DENY, None, None),

@@ -153,6 +153,71 @@ def test_a_receiver_that_fails_is_tried_eight_times_and_then_given_up(tmp_path: 
     asyncio.run(run())
 
 
+def test_what_was_given_up_is_listed_and_sent_again_on_demand(tmp_path: Path) -> None:
+    """R26: the same id as before; what is under way or delivered is left alone."""
+
+    async def run() -> None:
+        async with receiving() as receiver, FakeUpstream() as upstream:
+            receiver.status = 500
+            upstream.script(Script(Text("ok"), usage=Tokens(input=5, output=50)))
+            config = alerting({"kind": "webhook", "url": receiver.url, "secret": SECRET})
+            async with serving(tmp_path, config(upstream)) as gateway:
+                await spend(gateway, 5)
+                assert (await gateway.get("/v1/notices?fate=dead")).json() == {"notices": [], "next": None}
+                waiting = (await gateway.get("/v1/notices?fate=waiting")).json()["notices"][0]
+                path = f"/v1/notices/{waiting['id']}/redeliver"
+                assert (await gateway.post(path)).status == 404
+                async with gateway.gateway.state.bookkeeping.storage.write() as connection:
+                    given_up = {"dead_at": datetime.now(UTC), "attempts": 8, "leased_until": None}
+                    await connection.execute(update(webhook_outbox).values(**given_up))
+                (dead,) = (await gateway.get("/v1/notices?fate=dead")).json()["notices"]
+                assert (dead["id"], dead["attempts"], dead["fate"]) == (waiting["id"], 8, "dead")
+                receiver.status, before = 200, len(receiver.got)
+                assert (await gateway.post(path)).status == 202
+                async with asyncio.timeout(10):
+                    while (await gateway.get("/v1/notices")).json()["notices"][0]["fate"] != "delivered":
+                        await delivered(gateway)
+                headers, body = receiver.got[before]
+                assert headers["webhook-id"] == f"msg_{dead['id']}"
+                assert Webhook(SECRET).verify(body, headers)
+                actions = [entry["action"] for entry in (await gateway.get("/v1/audit")).json()["entries"]]
+                assert actions == ["notice.redeliver"]
+
+    asyncio.run(run())
+
+
+def test_an_alert_ends_with_its_window(tmp_path: Path) -> None:
+    """PagerDuty closes the incident it opened; nobody else hears of it, and it is told once."""
+
+    async def run() -> None:
+        async with receiving() as receiver, FakeUpstream() as upstream:
+            upstream.script(Script(Text("ok"), usage=Tokens(input=5, output=50)))
+            pager = {"kind": "pagerduty", "name": "pager", "url": receiver.url, "secret": "a-routing-key-0123456789"}
+            config = alerting(pager, {"kind": "slack", "url": receiver.url})
+            async with serving(tmp_path, config(upstream)) as gateway:
+                await spend(gateway, 5)
+                await delivered(gateway)
+                budgeting = gateway.gateway.state.budgeting
+
+                async def resolve() -> int:
+                    async with gateway.gateway.state.bookkeeping.storage.write() as connection:
+                        return await connection.run_sync(budgeting.announcements.resolve, budgeting._is_over)
+
+                assert await resolve() == 0, "this month is not over"
+                async with gateway.gateway.state.bookkeeping.storage.write() as connection:
+                    await connection.execute(update(alerts).values(period_start=datetime(2025, 1, 1, tzinfo=UTC)))
+                assert await resolve() == 1
+                assert await resolve() == 0
+                await delivered(gateway)
+                told = [json.loads(body) for _, body in receiver.got]
+                (ended,) = [each for each in told if each.get("event_action") == "resolve"]
+                (began,) = [each for each in told if each.get("event_action") == "trigger"]
+                assert ended["dedup_key"].rpartition(":")[0] == began["dedup_key"].rpartition(":")[0]
+                assert ended["routing_key"] == began["routing_key"]
+
+    asyncio.run(run())
+
+
 class Sink:
     """A mail server that keeps what it gets."""
 

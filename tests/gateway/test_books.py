@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from execution_platform.testing import FakeUpstream, Gate, Script, Status, StreamError, Text, Tokens
+from execution_platform.testing import FakeUpstream, Gate, NoAnswer, Script, Status, StreamError, Text, Tokens
 from gateway.books import stored, usd
 from serving import MODELS, chat_body, serving, three_vendors
 
@@ -125,6 +125,65 @@ def test_a_client_that_leaves_pays_for_what_came(client: str, target: str, read:
             assert row["final"]
             assert abs(row["output_tokens"] - exchange.tokens_sent) <= 4
             assert row["cost_nanos"] > 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("target", MODELS)
+@pytest.mark.parametrize("client", ["openai_chat", "anthropic", "gemini"])
+@pytest.mark.parametrize("read", [1, 5, 50, 95])
+def test_where_leaving_stops_no_cost_the_answer_is_read_to_its_usage(
+    client: str, target: str, read: int, tmp_path: Path
+) -> None:
+    """T2: the provider charges for all of it, and so do the books, exactly."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            config = three_vendors(upstream)
+            for provider in config["providers"].values():
+                provider["profiles"] = {"*": {"cancel_stops_billing": False}}
+            async with serving(tmp_path, config) as gateway:
+                pace = Gate()
+                usage = Tokens(input=40, output=100)
+                upstream.script(Script(Text(" ".join(["word"] * 100)), usage=usage, pace_gate=pace))
+                path, body = chat_body(client, "hello", MODELS[target], stream=True)
+                pace.step(read + 4)
+                async with gateway.http.post(gateway.url + path, json=body) as response:
+                    received = b""
+                    while received.count(b"word") < read - 3:
+                        received += await response.content.readany()
+                pace.release()
+                (row,) = await stored(gateway)
+                assert (row["status"], row["confidence"], row["final"]) == ("aborted", "metered", True)
+                assert (row["input_tokens"], row["output_tokens"]) == (40, 100)
+                assert gateway.gateway.state.admission.in_flight == 0
+                assert not upstream.meter.requests_open
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("stops", [True, False], ids=["stops", "goes on"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_a_client_that_leaves_before_anything_came_pays_for_its_prompt(
+    stops: bool, stream: bool, tmp_path: Path
+) -> None:
+    """T2: at 0 %, and the upstream is left at once."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream:
+            config = three_vendors(upstream)
+            config["providers"]["openai"]["profiles"] = {"*": {"cancel_stops_billing": stops}}
+            async with serving(tmp_path, config) as gateway:
+                upstream.script(Script(faults=[NoAnswer("silence")]))
+                path, body = chat_body("openai_chat", "hello " * 50, MODELS["openai_chat"], stream=stream)
+                asked = asyncio.ensure_future(gateway.post(path, body))
+                await upstream.wait_until(lambda meter: bool(meter.requests_open), within=5)
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+                (row,) = await stored(gateway)
+                assert (row["status"], row["confidence"], row["output_tokens"]) == ("aborted", "estimated", 0)
+                assert row["input_tokens"] > 40
+                await upstream.wait_until(lambda meter: not meter.requests_open, within=5)
 
     asyncio.run(run())
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import servers
 from execution_platform.testing import FakeUpstream, Script, Text, Tokens
 from gateway.processes import process
 from gateway.test_budgets import priced
-from money.outage import How, ask, go_through, stored
+from money.outage import MASTER, How, ask, go_through, stored
+from serving import three_vendors
 
 
 @pytest.fixture
@@ -64,5 +66,39 @@ def test_a_budget_goes_on_from_what_was_leased_and_then_refuses(database: Any, t
                     while (await asyncio.to_thread(stored, database, url))[0] < len(upstream.meter):
                         await asyncio.sleep(0.1)
                 assert len(upstream.meter) == sent + 1
+
+    asyncio.run(run())
+
+
+def test_a_change_made_without_the_database_is_in_the_trail_when_it_is_back(database: Any, tmp_path: Path) -> None:
+    """K13: an operator who reloads in an outage does not wait, and the entry survives the process."""
+
+    async def run() -> None:
+        import aiohttp
+
+        url, headers = database.new_database(), {"authorization": f"Bearer {MASTER}"}
+        environ = {"EP_DATABASE_URL": url, "EP_MASTER_KEY": MASTER}
+        async with FakeUpstream() as upstream, aiohttp.ClientSession(headers=headers) as http:
+            async with process(tmp_path, three_vendors(upstream), environ=environ) as gateway:
+                await asyncio.to_thread(database.stop)
+                changed = {**three_vendors(upstream), "continue_on_cut": True}
+                path = tmp_path / f"platform-{gateway.port}.yaml"
+                path.write_text(yaml.safe_dump({"version": 1, **changed}, sort_keys=False))
+                async with http.post(f"{gateway.url}/v1/config/reload") as answer:
+                    assert answer.status == 200, await answer.text()
+                gateway.kill()
+                await asyncio.to_thread(database.start)
+                await gateway.start()
+                entries: list[Any] = []
+                async with asyncio.timeout(20):
+                    while not entries:
+                        async with http.get(f"{gateway.url}/v1/audit") as answer:
+                            entries = (await answer.json())["entries"]
+                        await asyncio.sleep(0.1)
+                (entry,) = entries
+                assert (entry["action"], entry["actor"]) == ("config.reload", "master")
+                assert "noted_at" in entry["details"]
+                async with http.get(f"{gateway.url}/v1/audit/verify") as answer:
+                    assert (await answer.json())["ok"]
 
     asyncio.run(run())

@@ -94,6 +94,39 @@ def test_content_is_kept_for_the_tenant_that_asked_and_secrets_are_not(
     asyncio.run(run())
 
 
+def test_a_tenant_that_asks_at_run_time_has_its_content_and_its_own_days(tmp_path: Path, database_url: str) -> None:
+    """S2: opted in and out by the tenant's own settings, redacted; others keep nothing of theirs, and their days."""
+
+    async def run() -> None:
+        async with logged(tmp_path, database_url, **KEYS) as (gateway, _):
+            path, body = chat_body("openai_chat", f"remember {SECRET} well", MODELS["openai_chat"])
+            boss, log = key("boss"), gateway.gateway.state.bookkeeping.requests
+
+            async def ask(name: str, tenant: str) -> dict[str, Any]:
+                assert (await gateway.post(path, body, x_request_id=name, **key(tenant))).status == 200
+                return (await gateway.get(f"/v1/requests/{name}", **key(tenant))).json()
+
+            wish = {"id": "acme", "store_content": True, "retention_days": 90}
+            assert (await gateway.post("/v1/tenants", wish, **boss)).status == 201
+            kept = await ask("in", "acme")
+            assert "remember" in kept["request"]
+            assert SECRET not in kept["request"] + kept["response"]
+            assert (await ask("other", "umbrella"))["request"] is None
+            change = gateway.http.patch(f"{gateway.url}/v1/tenants/acme", json={"store_content": False}, headers=boss)
+            async with change as answer:
+                assert answer.status == 200
+            assert (await ask("out", "acme"))["request"] is None
+            await log.flush()
+            async with gateway.gateway.state.bookkeeping.storage.write() as connection:
+                old = datetime.now(UTC) - timedelta(days=60)
+                await connection.execute(update(request_log).values(timestamp=old))
+            assert await log.forget() == 1, "thirty days for who has no time of its own"
+            left = (await gateway.get("/v1/requests", **boss)).json()["requests"]
+            assert {row["tenant"] for row in left} == {"acme"}
+
+    asyncio.run(run())
+
+
 def test_a_tenant_reads_its_own_requests_only(tmp_path: Path, database_url: str) -> None:
     """K4: another's request is not found, like one that never was."""
 

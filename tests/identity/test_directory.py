@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from execution_platform.identity.directory import STALE_SECONDS, AuthBackendUnav
 from execution_platform.identity.keys import Issued, key_for, new_key
 from execution_platform.identity.principal import Principal
 from execution_platform.identity.records import KeyRecord
+from execution_platform.identity.scope import Scope
 from execution_platform.identity.store import Draft, KeyStore
 from execution_platform.storage.engine import DatabaseUnavailable, Storage
 from identity.test_store import MASTER, Room
@@ -72,7 +73,14 @@ class Replica:
         self.store = Watched(self.room)
         self.clock = Clock()
         self.told: list[str] = []
-        self.directory = KeyDirectory(self.store, self.room.pepper, foreign=self.told.append, clock=self.clock)
+        self.skew = timedelta()
+        self.directory = KeyDirectory(
+            self.store,
+            self.room.pepper,
+            foreign=self.told.append,
+            clock=self.clock,
+            wall=lambda: datetime.now(UTC) + self.skew,
+        )
 
     async def issue(self) -> Issued:
         return (await self.room.keys.create(MASTER, Draft(name="web", tenant="default")))[1]
@@ -248,3 +256,45 @@ def test_a_stopped_postgresql_is_no_wrong_key() -> None:
             asyncio.run(run(server))
     except servers.MissingServer as error:
         pytest.skip(str(error))
+
+
+def test_when_a_key_was_used_is_written_down_for_many_at_once(database_url: str) -> None:
+    """No request writes anything, and nobody has to read a key again because it was used."""
+
+    async def run() -> None:
+        async with replicas(database_url) as (here,):
+            used, idle = await here.issue(), await here.issue()
+            before = await here.store.revision()
+            for _ in range(100):
+                assert await here.directory.find(token(used))
+                assert here.directory.known(token(used))
+            await here.directory.note_use()
+            found = await here.store.find(used.id)
+            assert found is not None
+            assert found.last_used_at is not None
+            assert abs(found.last_used_at - datetime.now(UTC)) < timedelta(minutes=1)
+            untouched = await here.store.find(idle.id)
+            assert untouched is not None
+            assert untouched.last_used_at is None
+            assert await here.store.revision() == before
+
+    asyncio.run(run())
+
+
+def test_a_key_expires_by_the_clock_that_all_replicas_share(postgres_server: servers.Postgres) -> None:
+    """R13: five minutes off in either direction, on a replica that has asked the database for the time."""
+
+    async def run() -> None:
+        async with replicas(postgres_server.new_database()) as (here,):
+            soon = datetime.now(UTC) + timedelta(minutes=2)
+            draft = Draft(name="web", tenant="default", scope=Scope(expires=soon))
+            key = token((await here.room.keys.create(MASTER, draft))[1])
+            here.skew = timedelta(minutes=5)
+            assert await here.directory.find(key) is None, "by its own clock it is over"
+            await here.directory.set_clock()
+            assert await here.directory.find(key)
+            here.skew = timedelta(minutes=-5)
+            await here.directory.set_clock()
+            assert await here.directory.find(key)
+
+    asyncio.run(run())

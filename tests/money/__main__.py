@@ -13,6 +13,7 @@ from money.killed import kill_in_flight
 from money.million import summarise
 from money.outage import How, go_through
 from money.shared import CENTS, spend
+from money.timing import compare_times
 from money.truth import compare
 
 CENT = 0.01
@@ -80,6 +81,13 @@ def truth(folder: Path) -> Iterator[Figure]:
     )
 
 
+def timing(folder: Path) -> Iterator[Figure]:
+    """E13."""
+    found = asyncio.run(compare_times(f"sqlite:///{folder / 'keys.db'}", 5000))
+    what = "5,000 near misses of a key against 5,000 random ones: medians apart"
+    yield Figure("E13", what, "below 50 us", f"{found.apart:.1f} us", found.apart < 50)
+
+
 def summaries(rows: int, folder: Path, database: servers.Postgres) -> Iterator[Figure]:
     """Reports over many rows."""
     for name, url in (("SQLite", f"sqlite:///{folder / 'million.db'}"), ("PostgreSQL", database.new_database())):
@@ -110,6 +118,7 @@ def main() -> int:
         folder = Path(made)
         for some in (
             truth(folder),
+            timing(folder),
             summaries(options.rows, folder, database),
             outages(options.away, options.rate, folder),
             killed(options.kills, options.streams, database),

@@ -11,8 +11,8 @@ import aiohttp
 
 from execution_platform.testing import FakeUpstream, Script, Text, Tokens
 from gateway.processes import process
-from serving import MODELS, chat_body, three_vendors
 from servers import Postgres
+from serving import MODELS, chat_body, three_vendors
 
 MASTER = "master-key-of-the-outage-0123456789"
 How = Literal["stopped", "frozen", "restarted"]

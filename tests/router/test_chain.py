@@ -17,6 +17,7 @@ from execution_platform.exceptions import (
     InvalidRequest,
     NotConfigured,
     ProviderError,
+    RateLimited,
     RateLimitError,
 )
 from execution_platform.resilience.board import Board, UpstreamPolicy
@@ -104,6 +105,46 @@ def test_whatever_fails_the_allowances_are_kept_and_every_try_is_in_the_record(
                 assert before.error is not None
                 assert ERROR_TABLE[before.error.kind].retry
         assert inside(known) == 0
+
+    asyncio.run(run())
+
+
+def test_targets_that_our_own_limits_refuse_use_up_no_try() -> None:
+    async def run() -> None:
+        asked: list[str] = []
+
+        async def attempt(one: Attempt) -> str:
+            if one.target.provider in "abc":
+                raise RateLimited("no")
+            asked.append(one.target.provider)
+            if one.target.provider == "d":
+                raise ProviderError("no", kind=ErrorKind.UNAVAILABLE, status=503)
+            return one.target.provider
+
+        record = Run(board(), most=2)
+        assert await first_to_commit(targets("abcde"), attempt, record) == "e"
+        assert asked == ["d", "e"]
+        assert (record.used, len(record.tried)) == (2, 5)
+        assert [detour.reason for detour in record.detours] == ["rate_limit"] * 3 + ["unavailable"]
+
+    asyncio.run(run())
+
+
+def test_targets_that_cool_down_or_are_full_use_up_no_try() -> None:
+    async def run() -> None:
+        known = board(policy=UpstreamPolicy(concurrency=1))
+        known.cool(known.deployment("a", "m"), 60)
+        known.deployment("b", "m")
+        assert known.upstream("b").bulkhead.try_enter()
+
+        async def attempt(one: Attempt) -> str:
+            if one.target.provider == "c":
+                raise ProviderError("no", kind=ErrorKind.UNAVAILABLE, status=503)
+            return one.target.provider
+
+        record = Run(known, most=2)
+        assert await first_to_commit(targets("abcd"), attempt, record) == "d"
+        assert [detour.reason for detour in record.detours] == ["cooling_down", "saturated", "unavailable"]
 
     asyncio.run(run())
 

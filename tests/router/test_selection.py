@@ -69,7 +69,17 @@ def test_weight_zero_is_a_fallback_only():
 
 def test_least_latency_tries_the_fastest_first_and_the_unseen_before():
     seen = {A: 0.9, B: 0.2}
-    assert order([A, B, C], "least_latency", rng=Random(0), latency=seen.get) == (C, B, A)
+    assert order([A, B, C], "least_latency", rng=Random(0), latency=lambda target, _: seen.get(target)) == (C, B, A)
+
+
+def test_least_latency_keeps_streams_and_whole_answers_apart():
+    seen = {(A, True): 0.1, (B, True): 0.2, (A, False): 9.0, (B, False): 3.0}
+
+    def latency(target, stream):
+        return seen.get((target, stream))
+
+    assert order([A, B], "least_latency", rng=Random(0), latency=latency, stream=True) == (A, B)
+    assert order([A, B], "least_latency", rng=Random(0), latency=latency, stream=False) == (B, A)
 
 
 def test_lowest_cost_tries_the_cheapest_first_and_the_unpriced_last():

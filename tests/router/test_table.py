@@ -239,7 +239,7 @@ def test_weights_decide_the_first_choice_of_a_logical_model():
 )
 def test_latency_and_price_decide_where_the_strategy_says_so(strategy, views, first):
     text = f"models: {{m: {{targets: [{{model: anthropic}}, {{model: openai}}], strategy: {strategy}}}}}"
-    given = {name: (lambda target, view=view: view[target.provider]) for name, view in views.items()}
+    given = {name: (lambda target, _=None, view=view: view[target.provider]) for name, view in views.items()}
     assert table(text, **given).route("m").targets[0].provider == first
 
 

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from execution_platform.cli.books import books, note, ready
 from execution_platform.cli.outcome import told
 from execution_platform.cli.output import ConfigFile, Json, dollars, print_json, print_table
 from execution_platform.cli.snapshot import read_settings
 
 if TYPE_CHECKING:
     from execution_platform.config.settings import Settings
-    from execution_platform.ledger.budget_store import SqlBudgetStore
     from execution_platform.ledger.budget_table import BudgetTable
     from execution_platform.ledger.statement import Row
+    from execution_platform.storage.engine import Storage
 
 T = TypeVar("T")
+_KIND = "budget"
 app = typer.Typer(help="Budgets: what is spent and left, and setting them at run time.", no_args_is_help=False)
 
 Period = Annotated[str, typer.Option("--period", help="minute, hourly, daily, monthly or total.")]
@@ -48,7 +50,7 @@ def budgets(context: typer.Context, config: ConfigFile = None, *, as_json: Json 
 
 
 @app.command("set")
-def set_budget(
+def set_budget(  # noqa: PLR0913 - each is an option
     *,
     period: Period,
     usd: Usd = None,
@@ -58,6 +60,8 @@ def set_budget(
     key: Annotated[str | None, typer.Option(help="Name of a gateway key, or * for each.")] = None,
     persona: Annotated[str | None, typer.Option(help="Persona, or * for each.")] = None,
     model: Annotated[str | None, typer.Option(help="Model or provider, or * for each.")] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
 ) -> None:
     """Set the budget of a tenant, team, key, persona or model, or of the whole gateway when none is named."""
     given = {"tenant": tenant, "team": team, "key": key, "persona": persona, "model": model, "tokens": tokens}
@@ -65,36 +69,103 @@ def set_budget(
     with told():
         if usd is not None:
             written["usd"] = _decimal(usd)
-        name, identity = asyncio.run(_set(read_settings(None), {**written, "period": period}))
+        name, identity = asyncio.run(_set(read_settings(config), {**written, "period": period}))
+        if as_json:
+            print_json({"id": identity, "scope": name, "period": period})
+            return
         typer.echo(f"{name} {period}: set ({identity}); gateways obey it within two seconds")
 
 
 @app.command("remove")
-def remove(budget_id: Annotated[str, typer.Argument(help="Id, as set and the API show it.")]) -> None:
+def remove(
+    budget_id: Annotated[str, typer.Argument(help="Id, as set and the API show it.")], config: ConfigFile = None
+) -> None:
     """Take a budget out of force that was set at run time."""
 
-    async def work(_: "SqlBudgetStore", table: "BudgetTable") -> bool:
-        return await table.remove(budget_id)
+    async def work(table: "BudgetTable", storage: "Storage") -> bool:
+        removed = await table.remove(budget_id)
+        if removed:
+            await note(storage, "budget.remove", _KIND, budget_id, {})
+        return removed
 
     with told():
-        if not asyncio.run(_with_database(read_settings(None), work)):
+        if not asyncio.run(_with_database(read_settings(config), work)):
             from execution_platform.exceptions import RouterError
 
             raise RouterError(f"no budget {budget_id!r} was set at run time", code="not_found")
         typer.echo("removed")
 
 
+@app.command("approve")
+def approve(
+    account: Annotated[str, typer.Argument(help="Account as the list names it, such as team:web or gateway.")],
+    *,
+    period: Period,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Approve more for the current period of an account: requests that wait for it go on, and its limit is back in the next."""
+    with told():
+        extra = None if usd is None else _decimal(usd)
+        row = asyncio.run(_approve(read_settings(config), account, period, extra, tokens))
+        if as_json:
+            print_json({name: _plain(value) for name, value in asdict(row).items()})
+            return
+        parts = [] if row.limit_usd is None else [dollars(row.limit_usd)]
+        parts += [] if row.limit_tokens is None else [f"{row.limit_tokens} tokens"]
+        until = "" if row.period_end is None else f" until {row.period_end:%Y-%m-%d %H:%M}Z"
+        typer.echo(f"{account} {period}: {' and '.join(parts)}{until}")
+
+
+async def _approve(settings: "Settings", account: str, period: str, usd: Decimal | None, tokens: int | None) -> "Row":
+    import time
+    from typing import cast
+
+    from execution_platform.cli.snapshot import open_config
+    from execution_platform.exceptions import RouterError, UnprocessableRequest
+    from execution_platform.ledger.budget_store import SqlBudgetStore
+    from execution_platform.ledger.budgets import Amount, Rules
+    from execution_platform.ledger.configured import configured_budgets
+    from execution_platform.ledger.money import to_nanos
+    from execution_platform.ledger.periods import Period as LedgerPeriod
+    from execution_platform.ledger.periods import window
+    from execution_platform.ledger.statement import of_bounds
+
+    if not ((usd or 0) > 0 or (tokens or 0) > 0):
+        raise UnprocessableRequest("approve needs --usd or --tokens, above zero")
+    configured = open_config(settings).spending
+
+    async def work(table: "BudgetTable", storage: "Storage") -> "Row":
+        rules = Rules((*configured_budgets(configured), *(await table.all())))
+        bound = rules.bound(account, cast("LedgerPeriod", period))
+        if bound is None:
+            raise RouterError(f"no budget speaks of {account} {period}; `ep budgets` lists them", code="not_found")
+        store, at = SqlBudgetStore(storage, ready), time.time()
+        extra = Amount(0 if usd is None else to_nanos(usd), tokens or 0)
+        await store.approve(bound.scope, bound.period, window(bound.period, at, bound.zone), extra)
+        details: dict[str, object] = {"period": period, "usd": str(usd or 0), "tokens": tokens or 0}
+        await note(storage, "budget.approve", _KIND, bound.scope, details)
+        (row,) = await of_bounds(store, (bound,), at)
+        return row
+
+    return await _with_database(settings, work)
+
+
 async def _statement(settings: "Settings") -> list["Row"]:
     import time
 
     from execution_platform.cli.snapshot import open_config
+    from execution_platform.ledger.budget_store import SqlBudgetStore
     from execution_platform.ledger.budgets import Rules
     from execution_platform.ledger.configured import configured_budgets
     from execution_platform.ledger.statement import statement
 
     config = open_config(settings)
 
-    async def work(store: "SqlBudgetStore", table: "BudgetTable") -> list["Row"]:
+    async def work(table: "BudgetTable", storage: "Storage") -> list["Row"]:
+        store = SqlBudgetStore(storage, ready)
         rules = Rules((*configured_budgets(config.spending), *(await table.all())))
         written = {budget.name for budget in rules.budgets if budget.source != "builtin"}
         rows = await statement(store, rules, time.time())
@@ -121,30 +192,20 @@ async def _set(settings: "Settings", written: dict[str, object]) -> tuple[str, s
         raise UnprocessableRequest(where + found["msg"].removeprefix("Value error, ")) from None
     zone = open_config(settings).spending.time_zone
 
-    async def work(_: "SqlBudgetStore", table: "BudgetTable") -> tuple[str, str]:
+    async def work(table: "BudgetTable", storage: "Storage") -> tuple[str, str]:
         budget = await table.put(budget_of(limit_of(raw, zone)))
+        details = {name: str(value) for name, value in written.items()}
+        await note(storage, "budget.set", _KIND, budget.id or "", {"scope": budget.name, **details})
         return budget.name, budget.id or ""
 
     return await _with_database(settings, work)
 
 
-async def _with_database(settings: "Settings", work: "Callable[[SqlBudgetStore, BudgetTable], Awaitable[T]]") -> T:
-    from execution_platform.ledger.budget_store import SqlBudgetStore
+async def _with_database(settings: "Settings", work: "Callable[[BudgetTable, Storage], Awaitable[T]]") -> T:
     from execution_platform.ledger.budget_table import BudgetTable
-    from execution_platform.storage.address import address
-    from execution_platform.storage.engine import Storage
-    from execution_platform.storage.migrations import prepare
 
-    storage = Storage(address(settings.database_url, settings.workspace_root))
-
-    async def ready() -> None:
-        """The tables are there: checked once, below."""
-
-    try:
-        await prepare(storage)
-        return await work(SqlBudgetStore(storage, ready), BudgetTable(storage, ready))
-    finally:
-        await storage.close()
+    async with books(settings) as storage:
+        return await work(BudgetTable(storage, ready), storage)
 
 
 def _decimal(text: str) -> Decimal:

@@ -14,9 +14,11 @@ from execution_platform.cli import (
     doctor,
     explain,
     keys,
+    notices,
     personas,
     prices,
     providers,
+    run,
     serve,
     tools,
 )
@@ -30,6 +32,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("run")(run.run)
 app.command("personas")(personas.personas)
 app.command("explain")(explain.explain)
 app.command("providers")(providers.providers)
@@ -39,7 +42,9 @@ app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
 app.add_typer(keys.app, name="keys")
+app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
+app.add_typer(run.app, name="runs")
 app.add_typer(tools.app, name="tools")
 
 

@@ -27,9 +27,9 @@ def personas(config: ConfigFile = None, url: Running = None, *, as_json: Json = 
             (
                 row["name"],
                 row["target"] or f"nobody: ep explain {row['name']}",
-                " > ".join(row["chain"]) or "default",
-                ", ".join(row["requires"]),
-                ", ".join(row["tools"]),
+                _first(row["chain"], "default"),
+                _first(row["requires"], ""),
+                str(len(row["tools"])),
             )
             for row in rows
         ],
@@ -66,6 +66,12 @@ def _running(config: str | None, url: str) -> list[_Row]:
         }
         for view in views
     ]
+
+
+def _first(names: list[str], nothing: str) -> str:
+    """The first of them and how many there are besides, so that a persona is one line; `--json` has them all."""
+    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else nothing
 
 
 def _words(requires: "Mapping[str, object]") -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from execution_platform.cli.books import note
 from execution_platform.cli.outcome import Exit, told
 from execution_platform.cli.output import ConfigFile, Json, print_json, print_table
 from execution_platform.cli.snapshot import open_config, read_settings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from execution_platform.config.pricing import PriceOverride
     from execution_platform.config.settings import Settings
     from execution_platform.ledger.price_table import PriceTable
+    from execution_platform.storage.engine import Storage
 
 T = TypeVar("T")
 app = typer.Typer(help="What models cost, and setting prices at run time.", no_args_is_help=True)
@@ -87,8 +89,10 @@ def set_price(
         price = _checked({**_given(rates or []), **({"free": True} if free else {})})
         day = _day(start)
 
-        async def work(table: "PriceTable") -> None:
+        async def work(table: "PriceTable", storage: "Storage") -> None:
             await table.put(provider, name, day, price, by="ep prices")
+            given: dict[str, object] = {"rates": " ".join(rates or []), "free": free, "from": day.isoformat()}
+            await note(storage, "price.set", "price", f"{provider}/{name}", given)
 
         asyncio.run(_with_table(settings, work))
         typer.echo(f"{provider}/{name}: set from {day.isoformat()} on; gateways obey it within two seconds")
@@ -105,8 +109,12 @@ def unset(
         provider, name = _name(model)
         day = None if start is None else _day(start)
 
-        async def work(table: "PriceTable") -> int:
-            return len(await table.remove(provider, name, day))
+        async def work(table: "PriceTable", storage: "Storage") -> int:
+            gone = await table.remove(provider, name, day)
+            for row in gone:
+                day_gone: dict[str, object] = {"from": row.start.isoformat()}
+                await note(storage, "price.remove", "price", f"{provider}/{name}", day_gone)
+            return len(gone)
 
         if not asyncio.run(_with_table(read_settings(config), work)):
             from execution_platform.exceptions import RouterError
@@ -140,29 +148,19 @@ async def _book(settings: "Settings") -> "PriceBook":
 
     stored = StoredPrices()
 
-    async def work(table: "PriceTable") -> None:
+    async def work(table: "PriceTable", _: "Storage") -> None:
         stored.current = by_model(await table.all())
 
     await _with_table(settings, work)
     return PriceBook(open_config(settings), stored)
 
 
-async def _with_table(settings: "Settings", work: "Callable[[PriceTable], Awaitable[T]]") -> T:
+async def _with_table(settings: "Settings", work: "Callable[[PriceTable, Storage], Awaitable[T]]") -> T:
+    from execution_platform.cli.books import books, ready
     from execution_platform.ledger.price_table import PriceTable
-    from execution_platform.storage.address import address
-    from execution_platform.storage.engine import Storage
-    from execution_platform.storage.migrations import prepare
 
-    storage = Storage(address(settings.database_url, settings.workspace_root))
-
-    async def ready() -> None:
-        """The tables are there: checked once, below."""
-
-    try:
-        await prepare(storage)
-        return await work(PriceTable(storage, ready))
-    finally:
-        await storage.close()
+    async with books(settings) as storage:
+        return await work(PriceTable(storage, ready), storage)
 
 
 def _known(settings: "Settings", model: str) -> tuple[str, str]:

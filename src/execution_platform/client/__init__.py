@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING
 
 from execution_platform.client._asynchronous import AsyncChat, AsyncExecutionPlatformClient
 from execution_platform.client._gateway import GatewayClient
+from execution_platform.client._runs import RunEvent, RunOptions, RunResult
 from execution_platform.client._synchronous import ExecutionPlatformClient
 
 if TYPE_CHECKING:
     import httpx2 as httpx
 
-__all__ = ["AsyncChat", "AsyncExecutionPlatformClient", "ExecutionPlatformClient", "GatewayClient", "httpx"]
+__all__ = [
+    "AsyncChat",
+    "AsyncExecutionPlatformClient",
+    "ExecutionPlatformClient",
+    "GatewayClient",
+    "RunEvent",
+    "RunOptions",
+    "RunResult",
+    "httpx",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,26 @@
 """The client for asyncio."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from execution_platform.client import _core, _http
+from execution_platform.client import _core, _http, _runs
 from execution_platform.client._core import Core, HttpRequest, Prompt, StreamReader, Tools, Wishes
+from execution_platform.client._runs import (
+    RECONNECT_SECONDS,
+    RECONNECTS,
+    Approve,
+    EventReader,
+    Mode,
+    OnEvent,
+    RunEvent,
+    RunOptions,
+    RunResult,
+    RunWishes,
+)
+from execution_platform.exceptions import ErrorKind, ProviderError
 from execution_platform.spi.chunks import ChatChunk
 from execution_platform.spi.clients import Chat
 from execution_platform.spi.events import Event
@@ -127,6 +141,65 @@ class AsyncExecutionPlatformClient:
             messages, model=model, system=system, tools=tools, max_tokens=max_tokens, temperature=temperature
         )
         return aiter(chat)
+
+    async def run(
+        self,
+        task: str,
+        *,
+        persona: str | None = None,
+        workspace: str | None = None,
+        mode: Mode | None = None,
+        options: RunOptions | None = None,
+        on_event: OnEvent | None = None,
+        approve: Approve | None = None,
+    ) -> RunResult:
+        """Let an agent work on `task` at the gateway, and wait for its end; `approve` is asked about calls that need it.
+
+        A broken connection is taken up again where it broke. Leaving early (by cancellation) cancels the run. Raises what the
+        run failed with; a run that a limit stopped is a result whose `reason` names the limit.
+        """
+        wishes = RunWishes(persona=persona, workspace=workspace, mode=mode, options=options or RunOptions())
+        run_id = _runs.read_id(await self._pool.send(_runs.begin(self._core, task, wishes)))
+        try:
+            async for event in self.run_events(run_id):
+                if on_event is not None:
+                    on_event(event)
+                if event.event == "approval_required" and approve is not None:
+                    allow = await asyncio.to_thread(approve, event)
+                    await self._pool.send(_runs.decide(self._core, run_id, event, allow=allow))
+        except asyncio.CancelledError:
+            await self._pool.send(_runs.act(self._core, run_id, "cancel"))
+            raise
+        return _runs.read_result(await self._pool.send(_runs.find(self._core, run_id)))
+
+    async def resume(self, run_id: str, *, on_event: OnEvent | None = None) -> RunResult:
+        """Go on with a run that failed or was stopped, from its last complete turn. Raises what the run failed with."""
+        before = _core.read_object(await self._pool.send(_runs.act(self._core, run_id, "resume")))
+        epoch = before.get("epoch")
+        after = (epoch - 1) * _runs.EVENTS_OF_EPOCH if isinstance(epoch, int) else 0
+        async for event in self.run_events(run_id, after):
+            if on_event is not None:
+                on_event(event)
+        return _runs.read_result(await self._pool.send(_runs.find(self._core, run_id)))
+
+    async def run_events(self, run_id: str, after: int = 0) -> AsyncGenerator[RunEvent]:
+        """What a run tells behind event `after`, until it is over. A broken connection is taken up again."""
+        reader = EventReader(after)
+        left = RECONNECTS
+        while not reader.over:
+            try:
+                async with aclosing(self._pool.stream(_runs.follow(self._core, run_id, reader.last))) as pieces:
+                    async for _, data in pieces:
+                        for event in reader.feed(data):
+                            left = RECONNECTS
+                            yield event
+                return
+            except ProviderError as error:
+                if error.kind is not ErrorKind.CONNECTION or not left:
+                    raise
+                left -= 1
+                reader.again()
+                await asyncio.sleep(RECONNECT_SECONDS)
 
     async def embed(
         self, inputs: str | Sequence[str], model_hint: str | None = None, *, dimensions: int | None = None

@@ -1,11 +1,25 @@
 """The blocking client."""
 
+import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from execution_platform.client import _core, _http
+from execution_platform.client import _core, _http, _runs
 from execution_platform.client._core import Core, HttpRequest, Prompt, StreamReader, Tools, Wishes
+from execution_platform.client._runs import (
+    RECONNECT_SECONDS,
+    RECONNECTS,
+    Approve,
+    EventReader,
+    Mode,
+    OnEvent,
+    RunEvent,
+    RunOptions,
+    RunResult,
+    RunWishes,
+)
+from execution_platform.exceptions import ErrorKind, ProviderError
 from execution_platform.spi.chunks import ChatChunk
 from execution_platform.spi.response import ChatResponse, EmbeddingsResponse
 from execution_platform.spi.tools import ToolDefinition
@@ -65,6 +79,71 @@ class ExecutionPlatformClient:
         wishes = Wishes(model=model, system=system, tools=tools, max_tokens=max_tokens, temperature=temperature)
         return self._stream(self._core.chat(_core.as_request(messages, wishes), stream=True))
 
+    def run(
+        self,
+        task: str,
+        *,
+        persona: str | None = None,
+        workspace: str | None = None,
+        mode: Mode | None = None,
+        options: RunOptions | None = None,
+        on_event: OnEvent | None = None,
+        approve: Approve | None = None,
+    ) -> RunResult:
+        """Let an agent work on `task` at the gateway, and wait for its end; `approve` is asked about calls that need it.
+
+        A broken connection is taken up again where it broke. An interrupt cancels the run. Raises what the run failed with; a
+        run that a limit stopped is a result whose `reason` names the limit.
+        """
+        wishes = RunWishes(persona=persona, workspace=workspace, mode=mode, options=options or RunOptions())
+        run_id = _runs.read_id(self._send(_runs.begin(self._core, task, wishes)))
+        try:
+            for event in self.run_events(run_id):
+                if on_event is not None:
+                    on_event(event)
+                if event.event == "approval_required" and approve is not None:
+                    self._send(_runs.decide(self._core, run_id, event, allow=approve(event)))
+        except KeyboardInterrupt:
+            self._send(_runs.act(self._core, run_id, "cancel"))
+            raise
+        return _runs.read_result(self._send(_runs.find(self._core, run_id)))
+
+    def run_events(self, run_id: str, after: int = 0) -> Iterator[RunEvent]:
+        """What a run tells behind event `after`, until it is over. A broken connection is taken up again."""
+        reader = EventReader(after)
+        left = RECONNECTS
+        while not reader.over:
+            try:
+                for _, data in self._pieces(_runs.follow(self._core, run_id, reader.last)):
+                    for event in reader.feed(data):
+                        left = RECONNECTS
+                        yield event
+            except ProviderError as error:
+                if error.kind is not ErrorKind.CONNECTION or not left:
+                    raise
+                left -= 1
+                reader.again()
+                time.sleep(RECONNECT_SECONDS)
+            else:
+                return
+
+    def _pieces(self, request: HttpRequest) -> Iterator[tuple[str, bytes]]:
+        """Content type and bytes of a successful answer, as they come; at least once."""
+        begun = False
+        try:
+            with self._http().stream(
+                request.method, request.url, params=request.params, headers=request.headers, content=request.body
+            ) as answer:
+                begun = True
+                if answer.status_code >= 400:
+                    raise _core.read_failure(answer.status_code, answer.headers, answer.read())
+                content_type = answer.headers.get("content-type", "")
+                yield content_type, b""
+                for data in answer.iter_bytes():
+                    yield content_type, data
+        except _http.failures() as error:
+            raise _http.failure(error, self._core.base_url, begun=begun) from error
+
     def embed(
         self, inputs: str | Sequence[str], model_hint: str | None = None, *, dimensions: int | None = None
     ) -> EmbeddingsResponse:
@@ -106,17 +185,9 @@ class ExecutionPlatformClient:
         return answer.content
 
     def _stream(self, request: HttpRequest) -> Iterator[ChatChunk]:
-        begun = False
-        try:
-            with self._http().stream(
-                request.method, request.url, params=request.params, headers=request.headers, content=request.body
-            ) as answer:
-                begun = True
-                if answer.status_code >= 400:
-                    raise _core.read_failure(answer.status_code, answer.headers, answer.read())
-                reader = StreamReader(answer.headers.get("content-type", ""))
-                for data in answer.iter_bytes():
-                    yield from reader.chunks(reader.feed(data))
-                yield from reader.chunks(reader.close())
-        except _http.failures() as error:
-            raise _http.failure(error, self._core.base_url, begun=begun) from error
+        reader: StreamReader | None = None
+        for content_type, data in self._pieces(request):
+            reader = reader or StreamReader(content_type)
+            yield from reader.chunks(reader.feed(data))
+        if reader is not None:
+            yield from reader.chunks(reader.close())

@@ -122,6 +122,10 @@ class RawProfile(RawCapabilities):
     )
     tool_name_max: int | None = Field(default=None, ge=1, description="Longest tool name.")
     include_usage: bool | None = Field(default=None, description="stream_options.include_usage is understood.")
+    cancel_stops_billing: bool | None = Field(
+        default=None,
+        description="Closing the connection ends an answer's cost; false: streams are read to their usage though the client left.",
+    )
 
 
 def requirements(value: object) -> object:

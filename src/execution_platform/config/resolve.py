@@ -12,6 +12,7 @@ from execution_platform.config.oidc import RawOidc
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.providers import KindTable, resolve_providers
+from execution_platform.config.runs import resolve_runs
 from execution_platform.config.schema import RawConfig
 from execution_platform.config.secret import SecretRef, has_secret
 from execution_platform.config.settings import Settings
@@ -85,6 +86,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         drain=DrainLimits(**raw.drain.model_dump()),
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
         tools=resolve_tools(raw.tools),
+        runs=resolve_runs(raw.runs),
         trusted_proxies=tuple(raw.trusted_proxies),
         idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),
         ledger=LedgerConfig(**raw.ledger.model_dump(exclude={"content_of"}), content_of=tuple(raw.ledger.content_of)),

@@ -8,10 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
 from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
+from execution_platform.config.runs import RawRuns
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
 from execution_platform.config.tools import RawTools
-from execution_platform.config.units import Seconds
+from execution_platform.config.units import Seconds, Size
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
@@ -19,27 +20,9 @@ Durability = Literal["process", "disk"]
 PermissionLevel = Literal["full", "write", "read_only", "none"]
 PermissionMode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
 
-_BINARY_UNITS = {"kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "b": 1}
-
-
-def _size(value: object) -> object:
-    """`20 MiB` as bytes; numbers are bytes already."""
-    if not isinstance(value, str):
-        return value
-    number, _, unit = value.strip().partition(" ")
-    factor = _BINARY_UNITS.get(unit.strip().lower())
-    if factor is None or not number.isdigit():
-        raise ValueError("must be a number of bytes or a size such as 20 MiB")
-    return int(number) * factor
-
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
-
-
-Size = Annotated[
-    int, BeforeValidator(_size), Field(ge=1), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
-]
 
 
 def _network(value: str) -> str:
@@ -395,6 +378,7 @@ class RawConfig(Raw):
         default_factory=RawBreaker, description="Breaker limits of providers that set none."
     )
     tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
+    runs: RawRuns = Field(default_factory=RawRuns, description="Agent runs.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Other names for models.")

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from execution_platform.config.exec import ExecConfig, RawExec, resolve_exec
 from execution_platform.config.facts import Raw
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.units import Seconds
@@ -108,6 +109,8 @@ class RawDbTools(Raw):
 class RawTools(Raw):
     """The platform's own tools."""
 
+    exec: RawExec = Field(default_factory=RawExec, description="Tools that run programs, in the sandbox.")
+
     seconds: Seconds = Field(default=30, description="Seconds a call of a tool may take.")
     protected: list[str] = Field(
         default_factory=list[str],
@@ -168,6 +171,8 @@ class DbConnection:
 class ToolsConfig:
     """How the platform's own tools work."""
 
+    exec: ExecConfig = field(default_factory=ExecConfig)
+
     seconds: float = 30.0
     protected: tuple[str, ...] = ()
     """Patterns of paths, besides those that are always protected."""
@@ -181,6 +186,7 @@ def resolve_tools(raw: RawTools) -> ToolsConfig:
     """The run-time values."""
     http, search = raw.http, raw.web_search
     return ToolsConfig(
+        exec=resolve_exec(raw.exec),
         seconds=raw.seconds,
         protected=tuple(raw.protected),
         code=CodeToolsConfig(

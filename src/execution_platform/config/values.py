@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from execution_platform.config.pricing import PriceOverride
+from execution_platform.config.runs import RunsConfig
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.tools import ToolsConfig
 from execution_platform.spi.loss import LossPolicy
@@ -343,6 +344,7 @@ class Resolved:
     oidc: OidcConfig | None = None
     """Login of people; None without."""
     tools: ToolsConfig = field(default_factory=ToolsConfig)
+    runs: RunsConfig = field(default_factory=RunsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     rate_limits: RateLimits = field(default_factory=RateLimits)

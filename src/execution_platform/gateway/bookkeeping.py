@@ -144,6 +144,13 @@ class Bookkeeping:
         await self._store.prepare()
         return self._store
 
+    async def exists(self) -> bool:
+        """Whether there is a database already: asking makes none."""
+        if self.storage.opened or self.storage.is_postgresql:
+            return True
+        path = self.storage.address.path
+        return path is not None and await asyncio.to_thread(path.exists)
+
     async def apply(self, events: Sequence[CostEvent]) -> int:
         """Store events; the outbox's way to the database. Raises `DatabaseUnavailable`."""
         return await (await self.store()).apply(events)

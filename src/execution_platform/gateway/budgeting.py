@@ -9,8 +9,9 @@ every second, and the log says so.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from execution_platform.config.outages import Action, Concern, Lost, when
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.config.values import AlertChannel
 from execution_platform.exceptions import ExecutionPlatformError
@@ -25,6 +26,7 @@ from execution_platform.ledger.keeper import Keeper
 from execution_platform.ledger.notify.announce import Announcements
 from execution_platform.ledger.notify.sender import Sender
 from execution_platform.ledger.notify.shapes import Alert
+from execution_platform.ledger.periods import Period, window
 from execution_platform.runtime.admit import Reserver
 from execution_platform.runtime.snapshot import Snapshot
 
@@ -36,6 +38,7 @@ _READ_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _SEND_SECONDS = 1.0
 _LAST_SECONDS = 5.0
+_RESOLVE_SECONDS = 10.0
 _MOST_TELLING = 100
 _MOST_REMEMBERED = 10_000
 
@@ -44,12 +47,19 @@ class Budgeting:
     """Owns the keeper of a process. Making one opens nothing; `start` does."""
 
     def __init__(
-        self, bookkeeping: Bookkeeping, secret: Callable[[SecretRef], Secret], log: "LineLog", metrics: "Metrics"
+        self,
+        bookkeeping: Bookkeeping,
+        secret: Callable[[SecretRef], Secret],
+        log: "LineLog",
+        metrics: "Metrics",
+        *,
+        redis_down: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store = SqlBudgetStore(bookkeeping.storage, bookkeeping.store)
         self.table = BudgetTable(bookkeeping.storage, bookkeeping.store)
         self.keeper = Keeper(self.store)
         self.reserver = Reserver(self.keeper, self._refused)
+        self._redis_down = redis_down
         self._bookkeeping = bookkeeping
         self._log = log
         self._metrics = metrics
@@ -58,6 +68,7 @@ class Budgeting:
         self._revision = -1
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
+        self._resolve_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: Mapping[str, AlertChannel] = {}
         self._exhausted: set[tuple[str, str, int]] = set()
@@ -109,6 +120,8 @@ class Budgeting:
 
     async def read(self) -> None:
         """Take over the stored budgets if they have changed. Raises `DatabaseUnavailable`."""
+        if self._revision < 0 and (now := await self.store.now()) is not None:
+            self.keeper.set_clock(now)
         revision = await self.table.revision()
         if revision != self._revision:
             self._stored = tuple(await self.table.all()) if revision else ()
@@ -121,9 +134,10 @@ class Budgeting:
             pause = _READ_SECONDS
             try:
                 await self.read()
-                told = False
+                told = self.keeper.closed = False
             except ExecutionPlatformError as error:
                 pause = _RETRY_SECONDS
+                self.keeper.closed = self._redis_down() and when(Lost.BOTH, Concern.BUDGET).action is Action.DENY
                 if not told:
                     self._log.event("budgets_not_read", "error", reason=error.message)
                 told = True
@@ -178,12 +192,27 @@ class Budgeting:
         if outcome != "delivered":
             self._log.event("alert_not_delivered", "warning" if outcome == "failed" else "error", channel=endpoint)
 
+    async def _resolve(self) -> None:
+        """End alerts whose window is over, so that a pager does not ring for last month."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._resolve_at:
+            return
+        self._resolve_at = loop.time() + _RESOLVE_SECONDS
+        await self._bookkeeping.store()
+        async with self._bookkeeping.storage.write() as connection:
+            await connection.run_sync(self.announcements.resolve, self._is_over)
+
+    def _is_over(self, scope: str, period: str, start: int) -> bool:
+        bound = self.keeper.rules.bound(scope, cast("Period", period))
+        return bound is None or window(bound.period, start, bound.zone).end <= self.keeper.now()
+
     async def _send_again_and_again(self) -> None:
         while not self._ending.is_set():
             await self._pause(_SEND_SECONDS)
             if not self._channels or self._ending.is_set():
                 continue
             try:
+                await self._resolve()
                 await self.sender.deliver()
             except ExecutionPlatformError as error:
                 self._log.event("alerts_wait", "warning", reason=error.message)

@@ -33,14 +33,24 @@ FILES = "file"
 
 
 class Lifecycle:
-    """Changes the configuration of one process. `serve` puts a prepared one before all new requests."""
+    """Changes the configuration of one process.
+
+    `serve` puts a prepared one before all new requests. `ready` does before, in a thread, what `serve` would have to wait for.
+    """
 
     def __init__(
-        self, builder: SnapshotBuilder, *, serve: Callable[[Prepared], None], tell: Tell, metrics: Metrics
+        self,
+        builder: SnapshotBuilder,
+        *,
+        serve: Callable[[Prepared], None],
+        ready: Callable[[Prepared], None],
+        tell: Tell,
+        metrics: Metrics,
     ) -> None:
         self.versions = Versions()
         self._builder = builder
         self._serve = serve
+        self._ready = ready
         self._tell = tell
         self._metrics = metrics
         self._lock = asyncio.Lock()
@@ -194,7 +204,9 @@ class Lifecycle:
         return changed
 
     async def _prepare(self, sources: Sources, personas: Overlays, *, fresh: bool = False) -> Prepared:
-        return await asyncio.to_thread(self._builder.prepare, sources, personas, fresh=fresh)
+        prepared = await asyncio.to_thread(self._builder.prepare, sources, personas, fresh=fresh)
+        await asyncio.to_thread(self._ready, prepared)
+        return prepared
 
     def _take(
         self, prepared: Prepared, sources: Sources, personas: Overlays, *, cause: Cause, by: str | None = None

@@ -32,9 +32,11 @@ from execution_platform.gateway.endpoints import (
     keys,
     login,
     models,
+    notices,
     personas,
     prices,
     requests,
+    runs,
     tenants,
     tools,
 )
@@ -58,9 +60,11 @@ MODULES = (
     keys,
     login,
     models,
+    notices,
     personas,
     prices,
     requests,
+    runs,
     tenants,
     tools,
 )

@@ -31,7 +31,7 @@ class Pricing:
         self._stored = stored
         self._log = log
         self._seen: Fingerprint | None = None
-        self._storage = bookkeeping.storage
+        self._exists = bookkeeping.exists
         self._first = asyncio.Event()
         """The table was asked for once, whatever came of it."""
         self._task: asyncio.Task[None] | None = None
@@ -39,14 +39,10 @@ class Pricing:
     async def start(self) -> None:
         """Read, and then again and again. The books must be open. A database that answers is waited for, within limits."""
         self._task = asyncio.create_task(self._read_again_and_again())
-        if self._storage.is_postgresql or await asyncio.to_thread(self._has_file):
+        if await self._exists():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_SECONDS):
                     await self._first.wait()
-
-    def _has_file(self) -> bool:
-        path = self._storage.address.path
-        return path is not None and path.exists()
 
     async def stop(self) -> None:
         """Read no more."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.identity.tenants import Wishes, wishes
 from execution_platform.ledger.outbox import happens
 from execution_platform.ledger.requests import Noted, write
 from execution_platform.router.chain import aclose
@@ -22,6 +23,7 @@ _MOST = 20_000
 _PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _FORGET_SECONDS = 3600.0
+_LEARN_SECONDS = 2.0
 CONTENT_BYTES = 64 * 1024
 """Kept of a prompt, and of an answer."""
 
@@ -35,11 +37,13 @@ class RequestLog:
         self.dropped = 0
         self._keeping = keeping
         self._config = config
-        self._content = frozenset(config.content_of)
+        self._wishes = Wishes(frozenset(config.content_of), {})
+        """Of the configuration and of the tenants themselves."""
 
     def keeps_content(self, call: Call) -> bool:
         """Whether the tenant has asked for prompts and answers in the log."""
-        return bool(self._content) and call.principal.tenant in self._content
+        content = self._wishes.content
+        return bool(content) and call.principal.tenant in content
 
     def keep_answer(self, call: Call, answer: Answer) -> Answer:
         """`answer`, whose beginning is kept as it passes, if the tenant has asked for that."""
@@ -65,7 +69,7 @@ class RequestLog:
         usage, target, finish = outcome.usage, outcome.target, outcome.metered.finish
         first = outcome.first_content
         asked = answered = None
-        if self._content and self.keeps_content(call):
+        if self.keeps_content(call):
             clean = call.snapshot.redactor.body
             asked = clean(call.body[:CONTENT_BYTES])
             answered = clean(outcome.kept_answer) if outcome.kept_answer else None
@@ -98,10 +102,14 @@ class RequestLog:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Write and forget until `stopping` is set."""
-        pause, until_forgetting = _PAUSE, 0.0
+        pause, until_forgetting, until_learning = 0.0, 0.0, 0.0
         while not await happens(stopping, within=pause):
             until_forgetting -= pause
+            until_learning -= pause
             try:
+                if until_learning <= 0 and await self._keeping.exists():
+                    until_learning = _LEARN_SECONDS
+                    await self.learn()
                 await self.flush()
                 if until_forgetting <= 0 and self._keeping.storage.opened:
                     until_forgetting = _FORGET_SECONDS
@@ -109,6 +117,12 @@ class RequestLog:
                 pause = _PAUSE
             except ExecutionPlatformError:
                 pause = min(_LONGEST_PAUSE, pause * 2)  # the outbox tells of a database that is away
+
+    async def learn(self) -> None:
+        """Take over what tenants have asked for. Raises `DatabaseUnavailable`."""
+        await self._keeping.store()
+        found = await wishes(self._keeping.storage)
+        self._wishes = Wishes(found.content.union(self._config.content_of), found.days)
 
     async def flush(self) -> None:
         """Write what waits. Raises `DatabaseUnavailable`."""
@@ -123,7 +137,11 @@ class RequestLog:
         await self._keeping.store()
         from execution_platform.ledger.requests import forget
 
-        return await forget(self._keeping.storage, datetime.now(UTC), self._config.request_days)
+        storage, now, days = self._keeping.storage, datetime.now(UTC), self._wishes.days
+        gone = await forget(storage, now, self._config.request_days, but=days)
+        for tenant, most in days.items():
+            gone += await forget(storage, now, most, of=tenant)
+        return gone
 
 
 async def _keeping(call: Call, stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

@@ -237,9 +237,9 @@ async def _run(state: State, call: Call) -> Answer:
         await reach("kernel.before_plan")
     plan(call)
     if call.operation == "chat":
-        tools = with_tools(call, state.workshop)
+        tools = with_tools(call, state.running.workshop)
         if tools is not None:
-            return await answer_with_tools(call, tools, state.workshop)
+            return await answer_with_tools(call, tools, state.running.workshop)
     if call.snapshot.limits.for_callers:
         await throttle(call)
     if call.operation == "chat":

@@ -26,6 +26,7 @@ from execution_platform.gateway.record import access_record, observe, observe_sh
 from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.routes import EndpointSpec
+from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.tooling import Tooling
@@ -39,9 +40,6 @@ from execution_platform.providers.registry import specs
 from execution_platform.replicas.link import LinkChanged, RedisLink
 from execution_platform.resilience.board import Key, SharedState
 from execution_platform.router.limits import upstream_policies
-from execution_platform.runtime.agent.limits import Limits
-from execution_platform.runtime.agent.workshop import Workshop
-from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
@@ -54,13 +52,14 @@ _STREAM_SECONDS = 3600.0
 class State:
     """The composition of one process. Everything a request reads is behind `snapshot` and `authenticator`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, log: LineLog | None = None) -> None:
+        """`log` is used where standard output is somebody else's."""
         self.settings = settings
         self.loop: asyncio.AbstractEventLoop
         """The event loop that serves; looking for the running one costs each request a system call."""
         self.started = False
         """Within the life of the server, where there is an event loop."""
-        self.log = LineLog()
+        self.log = LineLog() if log is None else log
         self.metrics = Metrics()
         self.pulse = Pulse()
         self.link = link_for(settings, self._link_changed)
@@ -76,7 +75,9 @@ class State:
         self.snapshot: Snapshot
         self.authenticator: Authenticator
         self.peers: Peers
-        self.lifecycle = Lifecycle(self.builder, serve=self._serve, tell=self._tell, metrics=self.metrics)
+        self.lifecycle = Lifecycle(
+            self.builder, serve=self._serve, ready=self._make_ready, tell=self._tell, metrics=self.metrics
+        )
         self.lifecycle.begin()
         self.admission = Admission(self.snapshot.config.limits)
         self.drain = Drain()
@@ -94,23 +95,20 @@ class State:
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
         self.repeats = Repeats(self.bookkeeping, self._note_repeats)
-        self.budgeting = Budgeting(self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics)
-        self.budgeting.use(self.snapshot)
-        self.access = Access(settings, self.bookkeeping, self.budgeting, self.log, self._tenants)
-        self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
-        self.workshop = Workshop(
-            registry=self.tools,
-            snapshot=lambda: self.snapshot,
-            books=self.books,
-            workspaces=lambda: Workspaces(settings.workspace_root),
-            limits=Limits,
-            turn_seconds=settings.timeout,
+        self.budgeting = Budgeting(
+            self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics, redis_down=self._redis_down
         )
+        self.budgeting.use(self.snapshot)
+        self.access = Access(
+            settings, self.bookkeeping, self.budgeting, self.log, self._tenants, redis_down=self._redis_down
+        )
+        self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
+        self.running = Running(settings, self.tools, lambda: self.snapshot, self.bookkeeping, self._tell)
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
 
-    async def start(self) -> None:
-        """Look for local servers, then serve, and listen to changes of the configuration."""
+    async def start(self, *, take_on: bool = True) -> None:
+        """Look for local servers, then serve, listen to changes of the configuration, and take on runs that were left."""
         self.loop = asyncio.get_running_loop()
         self.pulse.start()
         await self.bookkeeping.start()
@@ -127,6 +125,8 @@ class State:
         if await self.builder.discover():
             await self.lifecycle.discovered()
         self.lifecycle.start()
+        if take_on:
+            self.running.start()
         self.started = True
         self.probes.follow(self.snapshot)
         self.log.event(
@@ -139,6 +139,7 @@ class State:
         self.lag.stop()
         if self.siblings is not None:
             await self.siblings.stop()
+        await self.running.stop()
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()
@@ -158,6 +159,10 @@ class State:
         await self.builder.fleet.aclose()
         self.log.event("stopped")
         self.log.close()
+
+    def _make_ready(self, prepared: Prepared) -> None:
+        """What takes time and would hold up requests in `_serve`."""
+        self.tooling.sandbox_for(prepared.snapshot.config.tools.exec)
 
     def _serve(self, prepared: Prepared) -> None:
         """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
@@ -212,6 +217,9 @@ class State:
         """Tenants that the configuration knows."""
         return {"default", *(key.tenant for key in self.snapshot.config.keys)}
 
+    def _redis_down(self) -> bool:
+        return self.link is not None and not self.link.up
+
     def _link_changed(self, up: bool, error: str | None) -> None:  # noqa: FBT001 - the link's own words
         self.log.event("redis_up" if up else "redis_down", "info" if up else "warning", error=error)
 
@@ -258,6 +266,8 @@ class State:
         """Why no request can be served; None when some can."""
         if self.drain.begun:
             return "the process is being stopped"
+        if self.access.directory.lacks_both and not self.snapshot.config.keys:
+            return "neither the database nor Redis answers, and the configuration has no keys"
         return None if self.snapshot.default_provider in self.snapshot.providers else "no provider is usable"
 
     def default_model(self) -> str:

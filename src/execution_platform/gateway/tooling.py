@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from execution_platform.config.exec import ExecConfig
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.config.settings import Settings
 from execution_platform.config.tools import ToolsConfig
@@ -15,7 +16,8 @@ from execution_platform.tool_bridge import ToolContext, ToolProtocol, ToolRegist
 from execution_platform.tool_bridge.aliases import canonical, to_platform, tool_names
 from execution_platform.tool_bridge.permissions import level_of
 from execution_platform.tool_bridge.plugins import Toolset, builtin_tools
-from execution_platform.tool_bridge.sandbox import NoSandbox, Sandbox
+from execution_platform.tool_bridge.sandbox import Sandbox
+from execution_platform.tool_bridge.sandbox.opening import open_sandbox
 from execution_platform.tool_bridge.workspaces import workspace
 
 
@@ -44,24 +46,35 @@ class Tooling:
         self.registry = ToolRegistry(refused=self._note_refusal)
         self._root = settings.workspace_root
         self._secret = secret
-        self._sandbox: Sandbox = NoSandbox("no tool runs programs here")
         self._tell = tell
         self._config: ToolsConfig | None = None
         self._toolsets: list[Toolset] = []
         """Those in force, last; before it those whose calls may still run."""
+        self._sandbox: tuple[ExecConfig, Sandbox] = (ExecConfig(), open_sandbox(ExecConfig()))
 
     def use(self, config: ToolsConfig) -> None:
         """Serve new calls by `config`. Raises `ConfigError`."""
-        if config != self._config:
-            toolset = builtin_tools(config, self._sandbox, self._secret)
-            self.registry.configure(toolset.tools, seconds=config.seconds)
-            self._config = config
-            self._toolsets.append(toolset)
+        if config == self._config:
+            return
+        own = builtin_tools(config, self.sandbox_for(config.exec), self._secret)
+        self.registry.configure(own.tools, seconds=config.seconds, absent=own.absent)
+        self._config = config
+        self._toolsets.append(own)
 
     async def aclose(self) -> None:
         """Close the connections of every toolset there was; a toolset without calls holds none for long."""
         while self._toolsets:
             await self._toolsets.pop().aclose()
+
+    def sandbox_for(self, config: ExecConfig) -> Sandbox:
+        """The sandbox commands run in. Opening another one takes about a second: not for the event loop while it serves."""
+        kept_for, sandbox = self._sandbox
+        if kept_for != config:
+            sandbox = open_sandbox(config)
+            self._sandbox = (config, sandbox)
+            if config.enabled and sandbox.unavailable is not None:
+                self._tell("sandbox_unavailable", "error", reason=sandbox.unavailable)
+        return sandbox
 
     def find(self, name: str) -> ToolProtocol:
         """A tool by its name, or by another name of it. Raises `ToolNotFound`."""

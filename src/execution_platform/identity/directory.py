@@ -12,11 +12,13 @@ neither right nor wrong, so it is 503 and never 401 (E14).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from execution_platform.config.outages import Action, Concern, Lost, when
 from execution_platform.config.secret import Secret
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.identity.keys import digest, is_ours, key_id
@@ -27,18 +29,28 @@ from execution_platform.identity.store import KeyStore
 from execution_platform.storage.engine import DatabaseUnavailable
 
 POLL_SECONDS = 1.0
-STALE_SECONDS = 600.0
+_AWAY, _BOTH_AWAY = when(Lost.DATABASE, Concern.AUTH), when(Lost.BOTH, Concern.AUTH)
+STALE_SECONDS = _AWAY.seconds or 0.0
 _ABSENT_SECONDS = 5.0
+_SILENT_SECONDS = 3.0
+"""A database that has not answered for so long is away."""
+_NOTE_SECONDS = 30.0
+"""Between two notes of which keys were used: no request writes anything."""
+_SKEW = timedelta(seconds=1)
 _KEPT = 100_000
 _RETRY_SECONDS = 2
 Taken = Callable[[KeyRecord], Awaitable[None]]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class AuthBackendUnavailable(ExecutionPlatformError):
     """Nobody can say now whether the key is right."""
 
     kind = ErrorKind.UNAVAILABLE
-    code = "auth_backend_unavailable"
+    code = _AWAY.code or ""
 
     def __init__(self) -> None:
         super().__init__("gateway keys cannot be checked at the moment; try again shortly", retry_after=_RETRY_SECONDS)
@@ -55,6 +67,8 @@ class KeyDirectory:
         taken: Taken | None = None,
         foreign: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = _now,
+        redis_down: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._pepper = pepper
@@ -70,6 +84,15 @@ class KeyDirectory:
         self._revision: int | None = None
         self._guess: bool | None = None
         self._asked_at = clock()
+        self._used: set[str] = set()
+        """Keys that were used since that was last written down."""
+        self._noted_at = -math.inf
+        self._redis_down = redis_down
+        self._believed = STALE_SECONDS
+        """Seconds for which known keys are believed since the database was last heard."""
+        self._wall = wall
+        self._offset = timedelta()
+        """Of the clock all replicas share, the database's, to this machine's: by that one keys expire."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -77,12 +100,37 @@ class KeyDirectory:
         """Whether any key was ever issued; None while nobody has said."""
         return self._guess if self._revision is None else self._revision > 0
 
+    @property
+    def lacks_both(self) -> bool:
+        """Whether neither the database nor the shared Redis answers, so that only keys of the configuration can be checked."""
+        silent = self._clock() - self._asked_at > _SILENT_SECONDS
+        return silent and self._redis_down() and _BOTH_AWAY.action is Action.STATIC
+
     def start(self) -> None:
         """Begin to follow changes."""
         self._task = asyncio.create_task(self._follow())
 
+    async def set_clock(self) -> None:
+        """Find out how far this machine's clock is off. Raises `DatabaseUnavailable`."""
+        there = await self._store.now()
+        offset = timedelta() if there is None else there - self._wall()
+        self._offset = offset if abs(offset) > _SKEW else timedelta()
+
+    async def note_use(self) -> None:
+        """Write down which keys were used, all at once. Raises `DatabaseUnavailable`; then it is done with the next."""
+        used = self._used
+        if used:
+            self._used = set()
+            try:
+                await self._store.used(used, datetime.now(UTC))
+            except DatabaseUnavailable:
+                self._used |= used
+                raise
+
     async def stop(self) -> None:
         """End following."""
+        with suppress(DatabaseUnavailable):
+            await self.note_use()
         tasks = [*self._asking.values(), *([] if self._task is None else [self._task])]
         for task in tasks:
             task.cancel()
@@ -93,9 +141,12 @@ class KeyDirectory:
         """The caller, from memory alone; None when that says nothing or no."""
         identity = key_id(token)
         found = None if identity is None else self._known.get(identity)
-        if found is None or self._clock() - self._asked_at > STALE_SECONDS:
+        if found is None or self._clock() - self._asked_at > self._believed:
             return None
-        return found[1] if self._matches(found[0], token) else None
+        if not self._matches(found[0], token):
+            return None
+        self._used.add(found[0].id)
+        return found[1]
 
     async def find(self, token: bytes) -> Principal | None:
         """The caller; None for a token that is no key. Raises `AuthBackendUnavailable` when nobody can say."""
@@ -104,7 +155,7 @@ class KeyDirectory:
         if identity is None or pepper is None or not is_ours(identity, pepper):
             return None
         found = self._known.get(identity)
-        if found is None or self._clock() - self._asked_at > STALE_SECONDS:
+        if found is None or self._clock() - self._asked_at > self._believed:
             if self._absent.get(identity, 0.0) > self._clock():
                 return None
             record = await self._look_up(identity)
@@ -112,11 +163,12 @@ class KeyDirectory:
             record = found[0]
         if record is None or not self._matches(record, token):
             return None
+        self._used.add(record.id)
         return record.principal()
 
     def _matches(self, record: KeyRecord, token: bytes) -> bool:
         pepper: Secret | None = self._pepper.read()
-        return pepper is not None and record.matches(digest(token, pepper), datetime.now(UTC))
+        return pepper is not None and record.matches(digest(token, pepper), self._wall() + self._offset)
 
     async def _look_up(self, identity: str) -> KeyRecord | None:
         """Ask the database once for all who wait for the same key."""
@@ -201,5 +253,11 @@ class KeyDirectory:
         while True:
             # What is known stays believed until it is stale; the storage reports its own state.
             with suppress(DatabaseUnavailable):
+                self._believed = 0.0 if self.lacks_both else STALE_SECONDS
                 await self.refresh()
+                self._believed = STALE_SECONDS
+                if self._clock() - self._noted_at >= _NOTE_SECONDS:
+                    self._noted_at = self._clock()
+                    await self.set_clock()
+                    await self.note_use()
             await asyncio.sleep(POLL_SECONDS)

@@ -34,6 +34,8 @@ class KeyRecord:
     revision: int = 0
     created_at: datetime
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """When it was last seen to be used, to the half-minute."""
 
     def matches(self, digest: bytes, now: datetime) -> bool:
         """Whether a key with this digest is this one, now."""
@@ -67,6 +69,7 @@ def record_of(row: Any) -> KeyRecord:
         revision=row.revision,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
     )
 
 

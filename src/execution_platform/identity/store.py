@@ -152,6 +152,29 @@ class KeyStore:
         async with self._storage.read() as connection:
             return (await connection.execute(select(func.max(gateway_keys.c.revision)))).scalar() or 0
 
+    async def now(self) -> datetime | None:
+        """The time by the database's clock; None where that is this machine's."""
+        if not self._storage.is_postgresql:
+            return None
+        from sqlalchemy import DateTime, func, select
+
+        async with self._storage.read() as connection:
+            return (await connection.execute(select(func.clock_timestamp(type_=DateTime(timezone=True))))).scalar_one()
+
+    async def used(self, identities: Collection[str], at: datetime) -> None:
+        """Note when these keys were last used. It is no change of a key: nobody has to read it again."""
+        from sqlalchemy import update
+
+        from execution_platform.storage.schema import gateway_keys
+
+        columns = gateway_keys.c
+        async with self._storage.write() as connection:
+            await connection.execute(
+                update(gateway_keys)
+                .where(columns.id.in_(identities), columns.last_used_at.is_(None) | (columns.last_used_at < at))
+                .values(last_used_at=at)
+            )
+
     # --- changing ---
 
     async def create(self, actor: Principal, draft: Draft, request_id: str = "") -> tuple[KeyRecord, Issued]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from execution_platform.exceptions import RouterError
 from execution_platform.identity.principal import Principal
@@ -39,6 +39,33 @@ def _tenant(row: Any) -> Tenant:
         retention_days=row.retention_days,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+    )
+
+
+class Wishes(NamedTuple):
+    """What tenants have asked for in the request log."""
+
+    content: frozenset[str]
+    """Whose prompts and answers are kept."""
+    days: Mapping[str, int]
+    """How long, where a tenant has a time of its own."""
+
+
+async def wishes(storage: Storage) -> Wishes:
+    """Those of all tenants that have any. Raises `DatabaseUnavailable`."""
+    from sqlalchemy import select
+
+    from execution_platform.storage.schema import tenants
+
+    columns = tenants.c
+    asked = select(columns.id, columns.store_content, columns.retention_days).where(
+        columns.store_content | columns.retention_days.is_not(None)
+    )
+    async with storage.read() as connection:
+        rows = (await connection.execute(asked)).all()
+    return Wishes(
+        frozenset(row.id for row in rows if row.store_content),
+        {row.id: row.retention_days for row in rows if row.retention_days is not None},
     )
 
 

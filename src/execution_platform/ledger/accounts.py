@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from execution_platform.config.outages import Concern, Lost, when
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.ledger.budgets import NOTHING, Amount, Bound
 from execution_platform.ledger.interfaces import StorageUnavailable
 from execution_platform.ledger.leases import BudgetStore, Slice, Standing
 from execution_platform.ledger.periods import Window, window
 
+_AWAY = when(Lost.DATABASE, Concern.BUDGET)
 _SYNC_SECONDS = 5.0
 _REFUSAL_SECONDS = 0.2
 """How long a refusal is believed, so that an exhausted budget costs the database next to nothing."""
@@ -187,7 +189,7 @@ class Account:
                 async with asyncio.timeout(_SYNC_SECONDS):
                     standing = await self._store.sync(one.request(self._worker, needs, cushion))
             except (ExecutionPlatformError, builtins.TimeoutError) as error:
-                raise _unavailable() from error
+                raise unavailable() from error
             one.synced(standing, cushion, self._clocks.monotonic())
             if one is self.current:
                 self.standing = standing
@@ -273,10 +275,11 @@ class Account:
         yield from tuple(self.past)
 
 
-def _unavailable() -> StorageUnavailable:
+def unavailable() -> StorageUnavailable:
+    """What is told to a request whose budget nobody can check."""
     error = StorageUnavailable(
         "the budget of this request cannot be checked: the database does not answer; try again later",
-        code="budget_unavailable",
+        code=_AWAY.code,
         retry_after=1.0,
     )
     error.kind = ErrorKind.UNAVAILABLE

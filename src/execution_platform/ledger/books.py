@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from execution_platform._failpoint import ARMED, hit
+from execution_platform.config.outages import Concern, Lost, when
 from execution_platform.config.values import Durability
 from execution_platform.ledger.interfaces import Checkpoint, Dispatch, Settled, Settlement, StorageUnavailable
 from execution_platform.ledger.journal import CAP_BYTES, Journal, JournalFull
@@ -72,7 +73,9 @@ class JournalLedger:
         except JournalFull:
             self.refused += 1
             raise StorageUnavailable(
-                "the ledger cannot be written: its disk is full, or the database was away for too long", retry_after=5
+                "the ledger cannot be written: its disk is full, or the database was away for too long",
+                code=when(Lost.DISK, Concern.LEDGER).code,
+                retry_after=5,
             ) from None
         if ARMED:
             hit("ledger.after_dispatch")

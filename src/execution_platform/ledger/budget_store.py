@@ -114,6 +114,16 @@ class SqlBudgetStore:
         # SQLite is on this machine: its clock is ours.
         return null().label("now")
 
+    async def now(self) -> float | None:
+        """The time by the database's clock; None where that is this machine's. Raises `DatabaseUnavailable`."""
+        if not self._storage.is_postgresql:
+            return None
+        from sqlalchemy import select
+
+        async with self._storage.read() as connection:
+            moment = (await connection.execute(select(self._clock()))).scalar_one()
+        return None if moment is None else moment.timestamp()
+
     async def close(self, lease: str) -> bool:
         """Forget a lease once every cost under it has arrived in the books. Raises `DatabaseUnavailable`."""
         from sqlalchemy import delete, select

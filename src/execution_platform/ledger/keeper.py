@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from execution_platform.ledger.accounts import Account, Clocks, Refused
+from execution_platform.ledger.accounts import Account, Clocks, Refused, unavailable
 from execution_platform.ledger.budgets import NO_RULES, NOTHING, Amount, Bound, Rules
 from execution_platform.ledger.interfaces import Dispatch, Settlement, StorageUnavailable
 from execution_platform.ledger.leases import BudgetStore, Charge, Hold, Slice, Standing, cost_of
@@ -39,6 +39,8 @@ class Keeper:
         self._store = store
         self._clocks = clocks or Clocks()
         self._on_standing = on_standing
+        self.closed = False
+        """Whether not even what is leased may be used: the outage table's word."""
         self._offset = 0.0
         self._accounts: dict[tuple[str, str], Account] = {}
         self._holds: dict[str, Hold] = {}
@@ -56,6 +58,8 @@ class Keeper:
 
     def take(self, bounds: Sequence[Bound], amount: Amount) -> Hold | None:
         """Hold `amount` in every account out of memory; None when one of them must ask first."""
+        if self.closed and bounds:
+            return None
         now, at = self.now(), self._clocks.monotonic()
         slices: list[Slice] = []
         for bound in bounds:
@@ -75,6 +79,8 @@ class Keeper:
         found = self.take(bounds, amount)
         if found is not None:
             return found
+        if self.closed:
+            raise unavailable()
         slices: list[Slice] = []
         hold = Hold(slices, amount)
         try:
@@ -146,10 +152,14 @@ class Keeper:
             self._accounts[bound.key] = account
         return account
 
+    def set_clock(self, now: float) -> None:
+        """Take over the time of the clock all replicas share."""
+        offset = now - self._clocks.wall()
+        self._offset = offset if abs(offset) > _SKEW_SECONDS else 0.0
+
     def _heard(self, bound: Bound, window: Window, standing: Standing) -> None:
         if standing.now is not None:
-            offset = standing.now - self._clocks.wall()
-            self._offset = offset if abs(offset) > _SKEW_SECONDS else 0.0
+            self.set_clock(standing.now)
         if self._on_standing is not None:
             self._on_standing(bound, window, standing)
 

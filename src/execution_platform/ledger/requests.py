@@ -5,7 +5,7 @@ database is away for long the newest are dropped and counted.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -163,32 +163,40 @@ def _named(row: "RowMapping") -> dict[str, Any]:
     return {str(column): value for column, value in row.items()}
 
 
-async def forget(storage: Storage, now: datetime, days: int) -> int:
-    """Delete what is older than so many days; how many requests that were. Raises `DatabaseUnavailable`."""
+async def forget(
+    storage: Storage, now: datetime, days: int, *, of: str | None = None, but: Collection[str] = ()
+) -> int:
+    """Delete what is older than so many days, of one tenant or of all but some; how many requests. Raises `DatabaseUnavailable`."""
     gone, old = 0, now - timedelta(days=days)
     while True:
         if storage.is_postgresql:
-            deleted = await _forget(storage, old)
+            deleted = await _forget(storage, old, of, but)
         else:
-            deleted = await storage.local(partial(_forget_locally, int(old.timestamp() * 1e9)))
+            deleted = await storage.local(partial(_forget_locally, int(old.timestamp() * 1e9), of, sorted(but)))
         gone += deleted
         if deleted < _FORGOTTEN:
             return gone
 
 
-def _forget_locally(old: int, session: "Session") -> int:
-    some = "SELECT seq FROM requests WHERE timestamp < ? LIMIT ?"
-    statement = f"DELETE FROM requests WHERE seq IN ({some})"  # noqa: S608 - constants
-    return session.connection.execute(statement, (local_moment(old), _FORGOTTEN)).rowcount
+def _forget_locally(old: int, of: str | None, but: Sequence[str], session: "Session") -> int:
+    some = f"SELECT seq FROM requests WHERE timestamp < ? AND tenant NOT IN ({','.join('?' * len(but))})"  # noqa: S608 - question marks
+    values: list[object] = [local_moment(old), *but]
+    if of is not None:
+        some += " AND tenant = ?"
+        values.append(of)
+    statement = f"DELETE FROM requests WHERE seq IN ({some} LIMIT ?)"  # noqa: S608 - the text above
+    return session.connection.execute(statement, (*values, _FORGOTTEN)).rowcount
 
 
-async def _forget(storage: Storage, old: datetime) -> int:
+async def _forget(storage: Storage, old: datetime, of: str | None, but: Collection[str]) -> int:
     from sqlalchemy import delete, select
 
     from execution_platform.storage.schema import request_log
 
     columns = request_log.c
-    some = select(columns.seq).where(columns.timestamp < old).limit(_FORGOTTEN)
+    some = select(columns.seq).where(columns.timestamp < old, columns.tenant.not_in(but)).limit(_FORGOTTEN)
+    if of is not None:
+        some = some.where(columns.tenant == of)
     async with storage.write() as connection:
         done = await connection.execute(delete(request_log).where(columns.seq.in_(some.scalar_subquery())))
     return done.rowcount

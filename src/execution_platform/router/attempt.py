@@ -56,6 +56,10 @@ class Attempt:
     """Closes the upstream of a committed answer that nobody will read."""
     keeps: bool = False
     """The place in the upstream's bulkhead is kept until `leave`, since the answer is still to be read."""
+    was_left: bool = False
+    """Its caller left before the end, and it was read on for the books alone."""
+    is_void: bool = False
+    """It was refused here, by a limit or by the books, before anything was sent."""
     _inside: bool = True
     due: float = math.inf
     """Time of the event loop when it is slow."""
@@ -82,7 +86,7 @@ class Attempt:
         self.error = self.option.error = error
         deployment = self.option.deployment
         if not isinstance(error, ProviderError):
-            self.sent = False
+            self.sent, self.is_void = False, True
             deployment.breaker.void(self.permit)
         else:
             self.sent = not error.never_sent

@@ -53,6 +53,8 @@ class Run:
     winner: Attempt | None = None
     """The newest try that committed and was taken."""
     tried: list[Attempt] = field(default_factory=cast("type[list[Attempt]]", list))
+    used: int = 0
+    """How many of them count: one that our own limits or books refuse was no try of its target."""
     detours: list[Detour] = field(default_factory=cast("type[list[Detour]]", list))
 
     @property
@@ -67,7 +69,7 @@ class Run:
     def bounds(self) -> Bounds:
         """What is left of the allowance."""
         left = float("inf") if self.deadline is None else self.deadline - asyncio.get_running_loop().time()
-        return Bounds(self.most - len(self.tried), left, self.repeats)
+        return Bounds(self.most - self.used, left, self.repeats)
 
 
 async def first_to_commit(targets: Sequence[Target], attempt: Callable[[Attempt], Awaitable[T]], run: Run) -> T:
@@ -185,11 +187,12 @@ class _Journey(Generic[T]):
         option.tries += 1
         attempt = Attempt(self._target(option), why, option, run.board, permit, last)
         run.tried.append(attempt)
+        run.used += 1
         return attempt
 
     def _is_last(self, option: Option, now: float) -> bool:
         """Whether there is nothing to turn to after this try."""
-        if len(self._options) == 1 or len(self._run.tried) + 1 >= self._run.most:
+        if len(self._options) == 1 or self._run.used + 1 >= self._run.most:
             return True
         return not any(other.is_fresh(now) for other in self._options if other is not option)
 
@@ -201,6 +204,7 @@ class _Journey(Generic[T]):
             return result
         except ExecutionPlatformError as error:
             attempt.fail(error)
+            self._run.used -= attempt.is_void
             self._run.detours.append(Detour(attempt.target, error.kind.value))
             raise
         finally:

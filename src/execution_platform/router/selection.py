@@ -15,8 +15,8 @@ from random import Random
 from execution_platform.config.values import Strategy
 from execution_platform.router.target import Target
 
-Latency = Callable[[Target], float | None]
-"""Typical seconds to the first token; None when the target has not been seen yet."""
+Latency = Callable[[Target, bool], float | None]
+"""Typical seconds to the first content of a stream (true) or to a whole answer; None when the target has not been seen yet."""
 PriceOf = Callable[[Target], int | None]
 """What a typical request costs, in a unit that all targets share; None when no price is known."""
 Conversation = Callable[[bool], bytes | None]
@@ -26,7 +26,7 @@ _Draw = Callable[[str, int], float]
 _WIDE = 2.0**64
 
 
-def unknown_latency(_: Target) -> float | None:
+def unknown_latency(_: Target, __: bool) -> float | None:  # noqa: FBT001 - the signature of `Latency`
     """No target has been seen yet."""
     return None
 
@@ -49,12 +49,13 @@ def order(
     latency: Latency = unknown_latency,
     price: PriceOf = unknown_price,
     conversation: Conversation = no_conversation,
+    stream: bool = False,
 ) -> tuple[Target, ...]:
     """All of `targets`, the first choice first; every other one is a fallback.
 
     `priority` keeps the listed order within equal priorities. `weighted` and `sticky` give shares by weight; `sticky` by the
     conversation, so that a provider's prompt cache is met again. `least_latency` tries unseen targets first, so that they
-    become seen. `lowest_cost` puts targets without a price last.
+    become seen; a stream and a whole answer are two different waits. `lowest_cost` puts targets without a price last.
     """
     match strategy:
         case "priority":
@@ -65,7 +66,7 @@ def order(
             key = conversation(True)
             return _drawn(targets, _by_chance(rng) if key is None else _by_key(key), rng, conversation)
         case "least_latency":
-            return tuple(sorted(targets, key=lambda target: _seconds(latency(target))))
+            return tuple(sorted(targets, key=lambda target: _seconds(latency(target, stream))))
         case _:
             return tuple(sorted(targets, key=lambda target: _dear(price(target))))
 

@@ -170,6 +170,8 @@ class RoutingTable:
         persona: str | None = None,
         requires: Requires = NOTHING,
         conversation: Conversation = no_conversation,
+        *,
+        stream: bool = False,
     ) -> Route:
         """The targets for a request that names a model, a persona, both or nothing.
 
@@ -190,9 +192,9 @@ class RoutingTable:
             if way.fixed:
                 return way.route(way.fixed, requested)
             if way.able:
-                ordered = (target for group in way.able for target in self._order(group, conversation))
+                ordered = (target for group in way.able for target in self._order(group, conversation, stream=stream))
                 return way.route(tuple(dict.fromkeys(ordered)), requested)
-        judged = self._judge(way, requires, conversation)
+        judged = self._judge(way, requires, conversation, stream=stream)
         kept = tuple(candidate.target for candidate in judged if candidate.kept)
         if not kept:
             raise refusal(judged, explicit=way.explicit, wanted=way.wanted)
@@ -204,11 +206,13 @@ class RoutingTable:
         persona: str | None = None,
         requires: Requires = NOTHING,
         conversation: Conversation = no_conversation,
+        *,
+        stream: bool = False,
     ) -> Decision:
         """The same decision with every candidate and its reason. Raises `RouterError` for unknown names only."""
         way = self._find(name, persona)
         requested = name or (f"{PERSONA}/{persona}" if persona else self.default_provider)
-        candidates = tuple(self._judge(way, requires, conversation))
+        candidates = tuple(self._judge(way, requires, conversation, stream=stream))
         return Decision(candidates, way.persona, requested, way.explicit, way.strategy, self._shadow(way, requires))
 
     def candidates(self, name: str | None, persona: str | None = None, requires: Requires = NOTHING) -> list[Candidate]:
@@ -288,7 +292,7 @@ class RoutingTable:
     def _needed(self, way: _Way, requires: Requires) -> Requires:
         return joined(way.persona.requires, requires) if way.persona is not None else requires
 
-    def _order(self, group: Group, conversation: Conversation) -> tuple[Target, ...]:
+    def _order(self, group: Group, conversation: Conversation, *, stream: bool) -> tuple[Target, ...]:
         return order(
             group.targets,
             group.strategy,
@@ -296,13 +300,21 @@ class RoutingTable:
             latency=self._latency,
             price=self._price,
             conversation=conversation,
+            stream=stream,
         )
 
-    def _judge(self, way: _Way, requires: Requires, conversation: Conversation = no_conversation) -> list[Candidate]:
+    def _judge(
+        self,
+        way: _Way,
+        requires: Requires,
+        conversation: Conversation = no_conversation,
+        *,
+        stream: bool = False,
+    ) -> list[Candidate]:
         needed = self._needed(way, requires)
         if way.persona is not None and not way.persona.chain and not way.groups:
             return judge((self._default_target(),), needed, self.profile, self._live)
-        targets = [target for group in way.groups for target in self._order(group, conversation)]
+        targets = [target for group in way.groups for target in self._order(group, conversation, stream=stream)]
         # An explicit target that lacks only its key says so itself, with the name of the variable to set.
         return judge(targets, needed, self.profile, None if way.explicit else self._live)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from execution_platform.catalog.prices import remedy
+from execution_platform.config.outages import Concern, Lost, when
 from execution_platform.exceptions import BudgetExceeded, ErrorKind, PriceUnknown
 from execution_platform.ledger.accounts import Refused
 from execution_platform.ledger.budgets import Amount, Bound, Rules, Subjects, describe
@@ -241,7 +242,8 @@ def unpriced(target: Target) -> PriceUnknown:
     """Refuses a target whose price nobody knows."""
     return PriceUnknown(
         f"the price of {target} is not known, so its use cannot be accounted for: "
-        f"{remedy(target.provider, target.model)}"
+        f"{remedy(target.provider, target.model)}",
+        code=when(Lost.PRICE, Concern.BUDGET).code,
     )
 
 

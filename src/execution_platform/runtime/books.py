@@ -325,7 +325,7 @@ def _status(one: Try, *, final: bool) -> EventStatus:
     if attempt.status == "failed":
         return "failed" if final else "retried"
     if attempt.metered.finished:
-        return "ok"
+        return "aborted" if attempt.was_left else "ok"
     return "cut" if one.call.outcome.error is not None else "aborted"
 
 

@@ -71,8 +71,8 @@ class Outcome:
 
     @property
     def attempts(self) -> int:
-        """How many tries were made."""
-        return len(self.tried)
+        """How many tries were made; a target that our own limits or books refuse is passed over."""
+        return 0 if self.run is None else self.run.used
 
     @property
     def upstream_seconds(self) -> float:

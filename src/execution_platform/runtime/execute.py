@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects.base import Downstream, Metered, Relay
 from execution_platform.dialects.sse import comment
-from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError
+from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, ProtocolError, ProviderError
 from execution_platform.providers.base import Exchange, Provider, WireProvider
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.chain import Committed, aclose, commit, first_to_commit
@@ -29,6 +29,7 @@ from execution_platform.runtime.plan import passes_through
 from execution_platform.runtime.request import canonical
 from execution_platform.runtime.throttle import throttle_target
 from execution_platform.runtime.tiers import tier_for, tiered
+from execution_platform.runtime.unbroken import Unbroken, read_on
 from execution_platform.spi.events import Event, Failed
 from execution_platform.spi.response import ChatResponse
 from execution_platform.transport.http import Reply
@@ -53,7 +54,7 @@ async def first_of(call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
     winner = run.winner
     if winner is not None:
         call.outcome.adopt(winner)
-        call.snapshot.latencies.note(winner.target, winner.seconds)
+        call.snapshot.latencies.note(winner.target, winner.seconds, stream=call.peek.stream)
     return answer
 
 
@@ -112,6 +113,8 @@ async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchang
     attempt.metered = relay.metered
     opened = await first_content(attempt, provider, exchange, _open(provider, path, body, exchange, relay))
     attempt.keeps, attempt.discard = True, opened.reply.close
+    if not exchange.profile.cancel_stops_billing:
+        opened = opened._replace(chunks=Unbroken(opened.chunks))
     return Answer(call.stream_type, stream=_relay_rest(call, attempt, relay, opened))
 
 
@@ -196,8 +199,23 @@ async def _relay_rest(call: Call, attempt: Attempt, relay: Relay, opened: _Opene
         array = None if call.sse else metered.sample
         yield call.dialect.error_frame(call.snapshot.redactor.error(error), call.id, array=array)
     finally:
-        attempt.leave()
-        opened.reply.close()
+        try:
+            if isinstance(opened.chunks, Unbroken):
+                await _read_to_usage(call, attempt, opened.chunks, relay.feed)
+                relay.close()
+        finally:
+            attempt.leave()
+            opened.reply.close()
+
+
+async def _read_to_usage(call: Call, attempt: Attempt, rest: Unbroken[T], note: Callable[[T], object]) -> None:
+    """Read what a caller who has left did not, where closing the connection would not stop its cost."""
+    try:
+        if not attempt.metered.finished and not isinstance(call.outcome.error, ProviderError):
+            attempt.was_left = True
+            await read_on(rest, note)
+    finally:
+        await rest.aclose()
 
 
 def _judge_end(outcome: Outcome, metered: Metered) -> None:
@@ -252,6 +270,8 @@ async def open_stream(call: Call, attempt: Attempt, provider: Provider, exchange
     if tier is not None:
         stream = tiered(tier, stream)
     committed = await first_content(attempt, provider, exchange, commit(stream, attempt.metered))
+    if not exchange.profile.cancel_stops_billing:
+        committed.rest = Unbroken(committed.rest)
     attempt.keeps, attempt.discard = True, committed.aclose
     return committed
 
@@ -298,10 +318,14 @@ async def _encode_rest(
         failed: list[Event] = [Failed(call.snapshot.redactor.error(error))]
         yield encoder.send(failed)
     finally:
-        attempt.leave()
-        outcome.losses.extend(encoder.losses)
-        await aclose(batches)
-        await committed.aclose()
+        try:
+            if isinstance(committed.rest, Unbroken):
+                await _read_to_usage(call, attempt, committed.rest, watch.events)
+        finally:
+            attempt.leave()
+            outcome.losses.extend(encoder.losses)
+            await aclose(batches)
+            await committed.aclose()
 
 
 def _other_hand(call: Call, downstream: Downstream, watch: Watch) -> bytes:

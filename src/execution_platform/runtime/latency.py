@@ -1,4 +1,4 @@
-"""How quickly targets answer: a moving average of the time to first content, for `least_latency`."""
+"""How quickly targets answer: moving averages of the time to first content and to a whole answer, for `least_latency`."""
 
 from execution_platform.router.target import Target
 
@@ -8,18 +8,19 @@ _MOST = 4096
 
 
 class Latencies:
-    """Seconds to first content by target. Targets never used are unknown, so that they are tried."""
+    """Seconds by target, for streams and for whole answers apart. Targets never used are unknown, so that they are tried."""
 
     def __init__(self) -> None:
-        self._seconds: dict[Target, float] = {}
+        self._seconds: dict[tuple[Target, bool], float] = {}
 
-    def __call__(self, target: Target) -> float | None:
-        """The average; None while nothing is known."""
-        return self._seconds.get(target)
+    def __call__(self, target: Target, stream: bool) -> float | None:  # noqa: FBT001 - the signature of `router.selection.Latency`
+        """The average to the first content of a stream, or to a whole answer; None while nothing is known."""
+        return self._seconds.get((target, stream))
 
-    def note(self, target: Target, seconds: float) -> None:
-        """One more answer began after `seconds`."""
-        known = self._seconds.get(target)
+    def note(self, target: Target, seconds: float, *, stream: bool) -> None:
+        """One more stream began, or one more whole answer came, after `seconds`."""
+        key = target, stream
+        known = self._seconds.get(key)
         if known is None and len(self._seconds) >= _MOST:
             return
-        self._seconds[target] = seconds if known is None else known + _WEIGHT * (seconds - known)
+        self._seconds[key] = seconds if known is None else known + _WEIGHT * (seconds - known)

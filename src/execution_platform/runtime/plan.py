@@ -38,11 +38,11 @@ def plan(call: Call) -> Route:
     persona = call.persona or peek.persona
     native = call.dialect.name == "native" and call.operation == "chat"
     requires = normalise(decoded(call).requires) if native else {}
-    route = routing.route(name, persona, requires, call.conversation)
+    route = routing.route(name, persona, requires, call.conversation, stream=peek.stream)
     if call.operation == "chat" and not route.explicit and len(route.targets) > 1:
         needs = needs_of(request_needs(call))
         if needs:
-            route = routing.route(name, persona, {**needs, **requires}, call.conversation)
+            route = routing.route(name, persona, {**needs, **requires}, call.conversation, stream=peek.stream)
     refused = authorise(call.principal, route, route.targets)
     if refused:
         raise PermissionDenied(f"this key may not use {', '.join(str(target) for target in refused)}")

@@ -86,6 +86,8 @@ class ModelProfile:
     tool_name_max: int = 64
     include_usage: bool = True
     """`stream_options.include_usage` is understood."""
+    cancel_stops_billing: bool = True
+    """Closing the connection ends the answer and its cost; otherwise a stream nobody reads any more is read to its usage."""
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def offers(self, capability: str) -> object:

@@ -5,7 +5,7 @@ Theory of operation
 A tool is within reach of a run only where key, persona, request and registry all name it; that is decided before the model is
 asked, and again at every call. What is within reach is then judged, in this order:
 
-1. the persona's level for the tool: `none` allows nothing, `read_only` no tool that writes;
+1. the persona's level for the tool, which has to reach to the worst the tool can do;
 2. the mode of the run: `plan` reads only, `bypassPermissions` asks nobody, `acceptEdits` lets tools write in the workspace;
 3. consent: a level that the persona's configuration names for the tool is the operator's consent to use it;
 4. the hooks of the program, which may allow, refuse, or have somebody asked;
@@ -22,6 +22,8 @@ from typing import Literal, Protocol, cast
 
 from execution_platform import _json
 from execution_platform.config.values import PermissionLevel, PermissionMode
+from execution_platform.exceptions import ToolDenied
+from execution_platform.tool_bridge.permissions import check_level
 from execution_platform.tool_bridge.protocol import SideEffect, ToolProtocol
 
 Decision = Literal["allow", "ask", "deny"]
@@ -122,10 +124,10 @@ def judge(asked: Asked) -> Verdict:
     """The rules that need nobody."""
     permit, mode = asked.permit, asked.mode
     side_effect, level = permit.side_effect, permit.level
-    if level == "none":
-        return Verdict("deny", f"{asked.tool} is not allowed for this persona")
-    if level == "read_only" and side_effect == "write":
-        return Verdict("deny", f"{asked.tool} writes, and this persona may only read with it")
+    try:
+        check_level(permit.tool, level)
+    except ToolDenied as error:
+        return Verdict("deny", error.message)
     reads = side_effect == "read" or (side_effect == "network" and permit.repeatable)
     if mode == "plan":
         return _ALLOWED if reads else Verdict("deny", f"{asked.tool} changes something, and this run only plans")

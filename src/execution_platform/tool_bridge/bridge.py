@@ -10,7 +10,7 @@ Codes of failed calls are closed: `timeout, permission_denied, invalid_args, not
 characters and is no longer than the limit.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -24,6 +24,7 @@ from execution_platform.exceptions import (
     ToolNotFound,
 )
 from execution_platform.spi.parts import TextPart, ToolCallPart, ToolResultPart
+from execution_platform.tool_bridge.aliases import to_platform
 from execution_platform.tool_bridge.approval import Approval, Asked, Permit
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.protocol import ToolResult
@@ -85,10 +86,13 @@ class Bridge:
         approval: Approval,
         invoke: Invoke,
         *,
+        known: Container[str] = (),
         characters: int = RESULT_CHARACTERS,
     ) -> None:
+        """`known` are tools that exist and are out of this run's reach: calling one is forbidden, not a mistake."""
         self.permits = permits
         self.approval = approval
+        self.known = known
         self._invoke = invoke
         self._characters = characters
 
@@ -117,8 +121,12 @@ class Bridge:
         permit = self.permits.get(call.name)
         if permit is None:
             known = suggest(call.name, self.permits) or "This run has no tools."
+            if call.name in self.known:
+                raise PermissionDenied(f"{call.name} is not among the tools of this run. {known}")
             raise ToolNotFound(f"there is no tool {call.name!r} in this run. {known}")
         arguments = _arguments(call, permit)
+        if call.name != permit.tool.name:
+            arguments = to_platform(call.name, arguments).args
         permit.tool.validate_args(arguments)
         return Ready(call, permit, arguments)
 

@@ -7,6 +7,7 @@ function. Such tools are loaded when a registry is first read, never on import.
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from copy import copy
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, cast
@@ -37,23 +38,30 @@ Refused = Callable[[str, ToolDenied, ToolContext | None], None]
 
 
 class ToolRegistry:
-    """The tools of one gateway or one program. `seconds` is how long a call may take."""
+    """The tools of one gateway or one program.
+
+    `seconds` is how long a call may take, unless the tool says so itself by an attribute of that name.
+    """
 
     def __init__(self, *, seconds: float = 30.0, installed: bool = True, refused: Refused | None = None) -> None:
         self._seconds = seconds
         self._builtin: Mapping[str, ToolProtocol] = {}
+        self._absent: Mapping[str, ToolError] = {}
         self._tools: dict[str, ToolProtocol] = {}
         self._unread = installed
         self._refused = refused
 
-    def configure(self, tools: Iterable[ToolProtocol], *, seconds: float) -> None:
+    def configure(
+        self, tools: Iterable[ToolProtocol], *, seconds: float, absent: Mapping[str, ToolError] | None = None
+    ) -> None:
         """Put the platform's own tools, as configured now, in the place of those of before.
 
-        Raises `ConfigError` when one bears the name of a registered tool.
+        `absent` are own tools that are not there, by name, with what to tell who asks for them. Raises `ConfigError` when a
+        tool bears the name of a registered one.
         """
         own = {tool.name: tool for tool in tools}
         self._refuse_taken(own)
-        self._builtin, self._seconds = own, seconds
+        self._builtin, self._seconds, self._absent = own, seconds, absent or {}
 
     def _refuse_taken(self, own: Mapping[str, ToolProtocol]) -> None:
         taken = sorted(own.keys() & self._tools.keys())
@@ -72,8 +80,10 @@ class ToolRegistry:
         return tuple(self._all().values())
 
     def tool(self, name: str) -> ToolProtocol:
-        """One tool. Raises `ToolNotFound` with the nearest names."""
+        """One tool. Raises `ToolNotFound` with the nearest names, or why a tool of the platform's own is not there."""
         found = self._all().get(name)
+        if found is None and name in self._absent:
+            raise copy(self._absent[name])
         if found is None:
             known = suggest(name, self._all()) or "No tool is registered."
             raise ToolNotFound(f"no tool has the name {name!r}. {known}", param="name")
@@ -101,7 +111,9 @@ class ToolRegistry:
             raise
 
     async def _run(self, tool: ToolProtocol, args: Mapping[str, object], context: ToolContext | None) -> ToolResult:
-        name, limit = tool.name, asyncio.timeout(self._seconds)
+        own: object = getattr(tool, "seconds", None)
+        seconds = own if isinstance(own, float) else self._seconds
+        name, limit = tool.name, asyncio.timeout(seconds)
         try:
             async with limit:
                 if context is None or not isinstance(tool, ContextualTool):
@@ -113,7 +125,7 @@ class ToolRegistry:
             raise
         except Exception as error:
             if limit.expired() and isinstance(error, TimeoutError):
-                raise ToolTimeout(f"tool {name!r} did not finish within {self._seconds:g} seconds") from error
+                raise ToolTimeout(f"tool {name!r} did not finish within {seconds:g} seconds") from error
             raise ToolError(f"tool {name!r} failed ({type(error).__name__})") from error
 
     def _all(self) -> Mapping[str, ToolProtocol]:

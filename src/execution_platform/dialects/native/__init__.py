@@ -3,9 +3,9 @@
 from execution_platform.dialects.base import Dialect
 from execution_platform.dialects.envelope import MARK
 from execution_platform.dialects.native import errors, models, relay, request, response
-from execution_platform.dialects.native.errors import decode_event, decode_exception, status_of
+from execution_platform.dialects.native.errors import decode_event, decode_exception, public_message, status_of
 from execution_platform.dialects.native.parts import NAME
-from execution_platform.dialects.native.request import PlatformOptions, encode_message, platform_options
+from execution_platform.dialects.native.request import PlatformOptions, decode_message, encode_message, platform_options
 from execution_platform.dialects.native.stream import Encoder
 from execution_platform.dialects.native.stream_decode import Decoder
 from execution_platform.dialects.sse import HEARTBEAT
@@ -15,8 +15,10 @@ __all__ = [
     "PlatformOptions",
     "decode_event",
     "decode_exception",
+    "decode_message",
     "encode_message",
     "platform_options",
+    "public_message",
     "status_of",
 ]
 

@@ -189,6 +189,7 @@ def shown(record: KeyRecord) -> dict[str, Any]:
         "created_at": told(record.created_at),
         "expires_at": told(record.scope.expires),
         "revoked_at": told(record.revoked_at),
+        "last_used_at": told(record.last_used_at),
         "previous_until": told(record.previous_until),
     }
 

@@ -43,6 +43,7 @@ async def create_tenant(
     """Enter a tenant. 409 when there is one of that id."""
     tenant = Tenant(**body.model_dump(), created_at=datetime.now(UTC))
     await state.access.tenants.create(principal, tenant, request_id)
+    await state.bookkeeping.requests.learn()
     return _shown(tenant)
 
 
@@ -71,7 +72,9 @@ async def change_tenant(
 ) -> dict[str, Any]:
     """Change what a tenant is called and what is kept of it."""
     values = body.model_dump(exclude_unset=True)
-    return _shown(await state.access.tenants.amend(principal, tenant_id, values, request_id))
+    changed = await state.access.tenants.amend(principal, tenant_id, values, request_id)
+    await state.bookkeeping.requests.learn()
+    return _shown(changed)
 
 
 @router.delete("/{tenant_id}", status_code=204)

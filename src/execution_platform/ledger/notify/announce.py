@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from execution_platform.config.values import AlertChannel
 from execution_platform.ledger.budget_projection import Reached
 from execution_platform.ledger.budget_store import insert_quietly, moment
-from execution_platform.ledger.notify.shapes import Alert, payload
+from execution_platform.ledger.notify.shapes import Alert, payload, resolution
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+_MOST_RESOLVED = 1000
 
 
 class Announcements:
@@ -85,3 +88,41 @@ class Announcements:
             insert_quietly(connection, webhook_outbox, messages)
         self._told(alert)
         return True
+
+    def resolve(self, connection: "Connection", is_over: Callable[[str, str, int], bool]) -> int:
+        """End the alerts of windows that `is_over` says are over, and tell whoever keeps them open; how many that were."""
+        from sqlalchemy import select, update
+
+        from execution_platform.storage.schema import alerts, webhook_outbox
+
+        columns, now = alerts.c, moment(time.time())
+        found = connection.execute(
+            select(columns.seq, columns.id, columns.kind, columns.scope, columns.period, columns.period_start)
+            .where(columns.resolved_at.is_(None), columns.period != "")
+            .order_by(columns.seq)
+            .limit(_MOST_RESOLVED)
+        )
+        over = [row for row in found if is_over(row.scope, row.period, int(row.period_start.timestamp()))]
+        ended = 0
+        for row in over:
+            done = connection.execute(
+                update(alerts).where(columns.seq == row.seq, columns.resolved_at.is_(None)).values(resolved_at=now)
+            )
+            if not done.rowcount:
+                continue  # another replica was quicker
+            ended += 1
+            messages = [
+                {
+                    "id": str(uuid.uuid5(uuid.UUID(row.id), f"{channel.name} resolved")),
+                    "endpoint": channel.name,
+                    "shape": channel.kind,
+                    "payload": resolution(row.kind, row.scope, row.period, int(row.period_start.timestamp())),
+                    "next_attempt_at": now,
+                    "created_at": now,
+                }
+                for channel in self._channels()
+                if channel.kind == "pagerduty"
+            ]
+            if messages:
+                insert_quietly(connection, webhook_outbox, messages)
+        return ended

@@ -83,7 +83,7 @@ def payload(alert: Alert, shape: AlertKind) -> str:
         case "pagerduty":
             content = {
                 "event_action": "trigger",
-                "dedup_key": f"{alert.kind}:{alert.scope}:{alert.period}:{alert.period_start}",
+                "dedup_key": _dedup_key(alert.kind, alert.scope, alert.period, alert.period_start),
                 "payload": {
                     "summary": alert.summary[:1024],
                     "source": "execution-platform",
@@ -96,6 +96,15 @@ def payload(alert: Alert, shape: AlertKind) -> str:
             facts = "\n".join(f"{name}: {value}" for name, value in alert.facts.items())
             content = {"subject": alert.summary, "text": f"{alert.summary}\n\n{facts}\n"}
     return _json.dumps(content).decode()
+
+
+def resolution(kind: str, scope: str, period: str, period_start: int) -> str:
+    """PagerDuty's event that ends an alert."""
+    return _json.dumps({"event_action": "resolve", "dedup_key": _dedup_key(kind, scope, period, period_start)}).decode()
+
+
+def _dedup_key(kind: str, scope: str, period: str, period_start: int) -> str:
+    return f"{kind}:{scope}:{period}:{period_start}"
 
 
 def signed(body: bytes, *, identity: str, at: int, secret: Secret) -> dict[str, str]:

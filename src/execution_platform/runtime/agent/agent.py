@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from execution_platform.exceptions import BudgetExceeded, ExecutionPlatformError, ToolError
 from execution_platform.runtime.agent.calls import Calls
 from execution_platform.runtime.agent.journal import PastTurn, Place
-from execution_platform.runtime.agent.limits import StopReason
+from execution_platform.runtime.agent.limits import Repeats, StopReason
 from execution_platform.runtime.agent.reach import definitions
 from execution_platform.runtime.agent.setting import Setting
 from execution_platform.runtime.agent.told import Note, Told
@@ -83,6 +83,7 @@ class _State:
     steps: int = 0
     usage: Usage | None = None
     text: str = ""
+    repeats: Repeats = field(default_factory=Repeats)
     names: set[str] = field(default_factory=set[str])
     """The ids of the calls so far."""
 
@@ -98,7 +99,7 @@ class Agent:
         self._listener = listener
         self._path = path
         self._depth = depth
-        self._bridge = Bridge(permits, setting.approval, setting.invoke)
+        self._bridge = Bridge(permits, setting.approval, setting.invoke, known=setting.known)
         self._state: _State | None = None
 
     async def run_within(self, request: ChatRequest) -> End:
@@ -165,7 +166,7 @@ class Agent:
                 if not shown or not restarts or not error.failover:
                     raise
                 restarts -= 1
-                told: dict[str, object] = {"turn": number, "code": error.code, "message": error.message}
+                told: dict[str, object] = {"turn": number, "code": error.code}
                 await self._setting.emit([Note("turn_restarted", told)])
 
     def _count(self, state: _State, usage: Usage | None) -> None:
@@ -210,9 +211,8 @@ class Agent:
         state.request = _unforced(state.request)
         if len(ours) < len(wanted):
             return self._end(state, "tool_calls", Finish(FinishReason.TOOL_CALLS, finish.raw))
-        spent, limits = self._setting.spent, self._setting.limits
-        counts = [spent.note(found) for found in done.values()]
-        if max(counts) >= limits.repeats:
+        counts = [state.repeats.note(found) for found in done.values()]
+        if max(counts) >= self._setting.limits.repeats:
             return self._end(state, "repeated_call", Finish(FinishReason.LENGTH, "repeated_call"))
         return None
 

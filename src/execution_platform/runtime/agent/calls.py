@@ -12,10 +12,10 @@ from execution_platform.runtime.agent.told import Note
 from execution_platform.spi.parts import ToolCallPart
 from execution_platform.tool_bridge.bridge import Bridge, Done, Ready
 from execution_platform.tool_bridge.context import ToolContext
+from execution_platform.tool_bridge.delegate import NAME as DELEGATING
 
 Delegate = Callable[[Ready, Place, int], Awaitable[Done]]
 """Runs a call of `agent_task`."""
-DELEGATING = "agent_task"
 
 
 def call_key(run_id: str, place: Place, index: int) -> str:
@@ -52,8 +52,8 @@ class Calls:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for index, call in calls.items():
-                    group.create_task(one(index, call))
+                tasks = [group.create_task(one(index, call)) for index, call in calls.items()]
+            del tasks
         except* ExecutionPlatformError as failures:
             raise _first(failures) from failures
         left = {index: found for index, found in done.items() if not self._is_written(found)}
@@ -81,7 +81,7 @@ class Calls:
             if once and ready.code != "permission_denied":
                 await setting.journal.results(place, {index: ready})
             return ready
-        if call.name == DELEGATING:
+        if ready.permit.tool.name == DELEGATING:
             return await self._delegate(ready, place, index)
         context = ToolContext(
             setting.workspace, key, tenant=setting.tenant, persona=self._persona, run_id=setting.run_id

@@ -178,6 +178,7 @@ async def _work(call: Call, tools: WithTools, shop: Workshop, splice: Splice, ta
         emit=emit,
         permits_for=permits_for,
         tenant=principal.tenant,
+        known=shop.names(),
         limits=shop.limits(),
     )
     request = replace(

@@ -53,8 +53,6 @@ class Spent:
     steps: int = 0
     tokens: int = 0
     nanos: int = 0
-    seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
-    """How often each call gave the same result."""
 
     def add(self, usage: Usage | None) -> None:
         """One more turn."""
@@ -62,13 +60,6 @@ class Spent:
         if usage is not None:
             self.tokens += usage.total_tokens
             self.nanos += round((usage.cost_usd or 0.0) * NANOS)
-
-    def note(self, done: Done) -> int:
-        """One more call and its result; how often there has been this very one."""
-        words = (done.call.name, done.call.arguments, done.text)
-        key = hashlib.blake2b("\0".join(words).encode("utf-8", "replace"), digest_size=16).digest()
-        self.seen[key] = count = self.seen.get(key, 0) + 1
-        return count
 
     def exhausted(self, limits: Limits, own_steps: int) -> StopReason | None:
         """The limit that forbids another turn, if one does."""
@@ -79,3 +70,18 @@ class Spent:
         if limits.cost_usd is not None and self.nanos >= limits.cost_usd * NANOS:
             return "cost_limit"
         return None
+
+
+@dataclass(slots=True)
+class Repeats:
+    """What one agent has called, to see that it goes in circles."""
+
+    seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    """How often each call gave the same result."""
+
+    def note(self, done: Done) -> int:
+        """One more call and its result; how often there has been this very one."""
+        words = (done.call.name, done.call.arguments, done.text)
+        key = hashlib.blake2b("\0".join(words).encode("utf-8", "replace"), digest_size=16).digest()
+        self.seen[key] = count = self.seen.get(key, 0) + 1
+        return count

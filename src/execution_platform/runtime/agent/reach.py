@@ -2,29 +2,31 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from execution_platform.config.values import PermissionLevel, PersonaConfig
+from execution_platform.config.values import PersonaConfig
 from execution_platform.exceptions import ToolNotFound
-from execution_platform.identity.scope import Names, holds
+from execution_platform.identity.scope import Names
 from execution_platform.spi.tools import ToolDefinition
+from execution_platform.tool_bridge.aliases import canonical, tool_names
 from execution_platform.tool_bridge.approval import Permit
+from execution_platform.tool_bridge.permissions import level_of
 from execution_platform.tool_bridge.registry import ToolRegistry
 
 
 def permits_of(
     registry: ToolRegistry, persona: PersonaConfig | None, may: Names, names: Iterable[str] | None = None
 ) -> dict[str, Permit]:
-    """The tools of a persona that a key may use; with `names` only those of them. Tools that are not registered are left out."""
-    listed = () if persona is None else persona.tools
-    wanted: Iterable[str]
-    if names is not None:
-        wanted = names
-    else:
-        wanted = listed if listed is not None else ()
+    """The tools of a persona that a key may use; with `names` only those of them, by these names, which may be aliases.
+
+    Tools that are not registered are left out.
+    """
+    own = None if persona is None else tool_names(persona.tools)
+    key = None if may is None else {*may, *map(canonical, may)}
     found: dict[str, Permit] = {}
-    for name in wanted:
-        if (listed is not None and persona is not None and name not in listed) or not holds(may, name):
+    for name in names if names is not None else own or ():
+        tool = canonical(name)
+        if (own is not None and tool not in own) or (key is not None and tool not in key):
             continue
-        permit = _permit(registry, persona, name)
+        permit = _permit(registry, persona, tool)
         if permit is not None and permit.level != "none":
             found[name] = permit
     return found
@@ -35,8 +37,8 @@ def _permit(registry: ToolRegistry, persona: PersonaConfig | None, name: str) ->
         tool = registry.tool(name)
     except ToolNotFound:
         return None
-    given: PermissionLevel | None = None if persona is None else persona.permissions.get(name)
-    return Permit(tool, given or "full", given is not None)
+    consented = persona is not None and any(canonical(each) == name for each in persona.permissions)
+    return Permit(tool, level_of(persona, name), consented)
 
 
 def definitions(permits: Mapping[str, Permit]) -> tuple[ToolDefinition, ...]:

@@ -1,7 +1,7 @@
 """What the agents of one run share: who is asked, which tools there are, the limits, the memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +41,8 @@ class Setting:
     emit: Emit
     permits_for: PermitsFor
     tenant: str = "default"
+    known: Container[str] = ()
+    """Every tool there is, in reach or not."""
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NullJournal)
     spent: Spent = field(default_factory=Spent)

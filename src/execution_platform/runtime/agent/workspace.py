@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from execution_platform.exceptions import ConfigError, PermissionDenied, UnprocessableRequest
+from execution_platform.exceptions import PermissionDenied, UnprocessableRequest
+from execution_platform.tool_bridge.workspaces import FOLDER, SHARED, on_disk, workspace
 
-FOLDER = "tenants"
-SHARED = "shared"
 _TENANT = "{tenant}"
 
 
@@ -23,14 +22,14 @@ class Workspaces:
     def find(self, tenant: str, named: str | None, own: str = SHARED) -> Path:
         """The directory `named` by a caller; without a name the one called `own`, made if need be.
 
-        A relative name is one of the tenant's own directories. Raises `PermissionDenied` for a path outside every allowed root,
+        A name that is no absolute path is one of the tenant's own directories. Raises `PermissionDenied` for a path outside every allowed root,
         `UnprocessableRequest` for one that is not there, `ConfigError` when the tenant's cannot be made.
         """
         if named is None or not Path(named).is_absolute():
-            return self._own(tenant, named or own)
+            return workspace(self._root, tenant, named or own).resolve()
         path = Path(named).resolve()
-        roots = [Path(root.replace(_TENANT, tenant)).resolve() for root in self._allowed]
-        roots.append(self._root.resolve() / FOLDER / tenant)
+        roots = [Path(root.replace(_TENANT, on_disk(tenant))).resolve() for root in self._allowed]
+        roots.append(self._root.resolve() / FOLDER / on_disk(tenant))
         if not any(path == root or root in path.parents for root in roots) or self._holds_ours(path):
             raise PermissionDenied(
                 "workspace: is outside the directories that runs may use; name one below runs.workspace_roots of the "
@@ -45,19 +44,3 @@ class Workspaces:
         """Whether the gateway's own files would lie within the workspace."""
         ours = self._root.resolve()
         return path == ours or path in ours.parents
-
-    def _own(self, tenant: str, name: str) -> Path:
-        home = self._root / FOLDER / tenant
-        place = home / name
-        if ".." in place.parts or not name.strip("./"):
-            raise PermissionDenied("workspace: has .. in it; name a directory", param="workspace")
-        try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"the workspace cannot be made: {error.strerror}; set EP_WORKSPACE_ROOT to a folder the gateway may write to",
-                code="workspace_unavailable",
-            ) from None
-        if home.resolve() not in place.resolve().parents:
-            raise PermissionDenied("workspace: leads out of the tenant's directory", param="workspace")
-        return place.resolve()

@@ -255,6 +255,62 @@ CREATE TABLE reservations (
   CONSTRAINT pk_reservations PRIMARY KEY (id)
 );
 CREATE INDEX ix_reservations_lease_until ON reservations (lease_until);
+CREATE TABLE run_approvals (
+  run_id VARCHAR(64) NOT NULL,
+  call_key VARCHAR(256) NOT NULL,
+  seal VARCHAR(64) NOT NULL,
+  expires_at DATETIME NOT NULL,
+  decision VARCHAR(8),
+  decided_by VARCHAR(200),
+  decided_at DATETIME,
+  CONSTRAINT pk_run_approvals PRIMARY KEY (run_id, call_key, seal)
+);
+CREATE TABLE run_events (
+  run_id VARCHAR(64) NOT NULL,
+  first BIGINT NOT NULL,
+  last BIGINT NOT NULL,
+  data TEXT NOT NULL,
+  CONSTRAINT pk_run_events PRIMARY KEY (run_id, first)
+);
+CREATE TABLE run_journal (
+  seq INTEGER NOT NULL,
+  run_id VARCHAR(64) NOT NULL,
+  path VARCHAR(128) DEFAULT '' NOT NULL,
+  turn INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  kind VARCHAR(8) NOT NULL,
+  data TEXT NOT NULL,
+  at DATETIME NOT NULL,
+  CONSTRAINT pk_run_journal PRIMARY KEY (seq),
+  CONSTRAINT uq_run_journal_run_id_path_turn_place_kind UNIQUE (run_id, path, turn, place, kind)
+);
+CREATE TABLE runs (
+  id VARCHAR(64) NOT NULL,
+  tenant VARCHAR(200) DEFAULT 'default' NOT NULL,
+  owner VARCHAR(200) DEFAULT '' NOT NULL,
+  persona VARCHAR(200) DEFAULT '' NOT NULL,
+  status VARCHAR(16) NOT NULL,
+  reason VARCHAR(40),
+  request TEXT NOT NULL,
+  options TEXT NOT NULL,
+  model VARCHAR(400),
+  steps INTEGER DEFAULT '0' NOT NULL,
+  input_tokens BIGINT DEFAULT '0' NOT NULL,
+  output_tokens BIGINT DEFAULT '0' NOT NULL,
+  cost_nanos BIGINT DEFAULT '0' NOT NULL,
+  answer TEXT,
+  error TEXT,
+  cancel BOOLEAN DEFAULT '0' NOT NULL,
+  epoch INTEGER DEFAULT '0' NOT NULL,
+  worker VARCHAR(128),
+  leased_until DATETIME,
+  created_at DATETIME NOT NULL,
+  updated_at DATETIME NOT NULL,
+  finished_at DATETIME,
+  CONSTRAINT pk_runs PRIMARY KEY (id)
+);
+CREATE INDEX ix_runs_status ON runs (status);
+CREATE INDEX ix_runs_tenant_created_at ON runs (tenant, created_at);
 CREATE TABLE sessions (
   id BLOB NOT NULL,
   user_id CHAR(32) NOT NULL,

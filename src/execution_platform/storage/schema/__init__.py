@@ -16,6 +16,7 @@ from execution_platform.storage.schema.money import (
     reservations,
 )
 from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
+from execution_platform.storage.schema.runs import run_approvals, run_events, run_journal, runs
 
 __all__ = [
     "alerts",
@@ -32,6 +33,10 @@ __all__ = [
     "pricing_table",
     "request_log",
     "reservations",
+    "run_approvals",
+    "run_events",
+    "run_journal",
+    "runs",
     "sessions",
     "tenants",
     "users",

@@ -1,14 +1,16 @@
 """The platform's own tools."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.config.tools import HttpToolsConfig, ToolsConfig
+from execution_platform.exceptions import ToolError
 from execution_platform.tool_bridge.files import FileRules
 from execution_platform.tool_bridge.plugins.code import code_tools
 from execution_platform.tool_bridge.plugins.db import Databases
+from execution_platform.tool_bridge.plugins.exec import exec_tools, why_absent
 from execution_platform.tool_bridge.plugins.filesystem import filesystem_tools
 from execution_platform.tool_bridge.plugins.http import http_tools
 from execution_platform.tool_bridge.plugins.todo import todo_tools
@@ -37,6 +39,8 @@ class Toolset:
     """The tools of one version of the configuration, and the connections they keep."""
 
     tools: tuple[ToolProtocol, ...]
+    absent: Mapping[str, ToolError]
+    """Tools that are not there, by name, and why."""
     open: tuple[Closable, ...] = ()
 
     async def aclose(self) -> None:
@@ -54,12 +58,14 @@ def builtin_tools(config: ToolsConfig, sandbox: Sandbox, secret: Callable[[Secre
     tools = (
         *filesystem_tools(rules),
         *code_tools(rules, config.code, sandbox),
+        *exec_tools(config.exec, sandbox, protected=config.protected),
         *http_tools(web),
         *databases.tools(),
         *search.tools(),
         *todo_tools(),
     )
-    return Toolset(tools, (web, databases) if search.web is None else (web, search.web, databases))
+    keeping = (web, databases) if search.web is None else (web, search.web, databases)
+    return Toolset(tools, why_absent(config.exec, sandbox), keeping)
 
 
 def _policy(config: HttpToolsConfig) -> EgressPolicy:

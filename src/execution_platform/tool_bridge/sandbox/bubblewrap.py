@@ -21,18 +21,18 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn, cast
+from typing import Final, NamedTuple, NoReturn, cast
 
 from execution_platform import _json
 from execution_platform.exceptions import SandboxUnavailable, ToolError, ToolTimeout
 from execution_platform.tool_bridge.sandbox import seccomp
 from execution_platform.tool_bridge.sandbox.capture import Capture
 from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE, Command, Ended, Limits, Outcome
-from execution_platform.tool_bridge.sandbox.limits import Watch, has_room, is_alive, prlimit, stop
+from execution_platform.tool_bridge.sandbox.limits import Watch, has_room, prlimit, stop
 from execution_platform.tool_bridge.sandbox.workspace import Survey, survey, user_of
 
 REMEDY: Final = (
@@ -75,8 +75,10 @@ _DROP: Final = (
 _BIND: Final = "mount -n --bind . /mnt; "
 _SCRIPT: Final = 'exec env -i "$@"'
 _CHUNK: Final = 64 * 1024
-_GRACE: Final = 2.0
-"""Seconds after which a starter that was told to end is ended itself."""
+_GRACE: Final = 0.3
+"""Seconds after which a starter that lost its child is ended itself."""
+_LAST: Final = 2.0
+"""Seconds the first process of a namespace may take to end after its starter."""
 _NOT_FOUND: Final = 127
 
 
@@ -131,15 +133,14 @@ class Bubblewrap:
         """Run it to its end or to the first limit. Raises `SandboxUnavailable`, `ToolError`, `ToolTimeout` for no free place."""
         limits = command.limits or self.limits
         async with self._place(limits):
-            user = user_of(command.workspace, command.tenant)
-            found = await asyncio.to_thread(_look_at, command, user)
+            user, found = await asyncio.to_thread(_look_at, command)
             run = _Run(limits, command, found)
             with self._descriptors(command, limits, found, mounted=user is not None) as inherited:
                 await run.start(self._line(command, limits, user, inherited), inherited)
             return await run.finish()
 
     @asynccontextmanager
-    async def _place(self, limits: Limits) -> AsyncIterator[None]:
+    async def _place(self, limits: Limits) -> AsyncGenerator[None]:
         try:
             async with asyncio.timeout(limits.seconds):
                 await self._slots.acquire()
@@ -151,7 +152,9 @@ class Bubblewrap:
             self._slots.release()
 
     @contextmanager
-    def _descriptors(self, command: Command, limits: Limits, found: Survey, *, mounted: bool) -> "Iterator[_Inherited]":
+    def _descriptors(
+        self, command: Command, limits: Limits, found: Survey, *, mounted: bool
+    ) -> "Generator[_Inherited]":
         """The descriptors a starter inherits; this process's own are closed at the end."""
         with ExitStack() as stack:
 
@@ -178,13 +181,20 @@ class Bubblewrap:
 
     def _line(self, command: Command, limits: Limits, user: int | None, inherited: "_Inherited") -> list[str]:
         programs = self._programs
-        inside = [*prlimit(programs.prlimit, limits), *command.argv]
+        # A directory that is not there is the command's failure, not the sandbox's.
+        start = [] if command.folder == "." else ["env", f"--chdir={command.folder}", "--"]
+        inside = [*prlimit(programs.prlimit, limits), *start, *command.argv]
         wrapped = [programs.bwrap, "--args", str(inherited.line), "--", *inside]
         if user is None:
             return wrapped
         dropped = [programs.setpriv, f"--reuid={user}", f"--regid={user}", *_DROP, *wrapped]
         script = _SCRIPT if command.workspace is None else _BIND + _SCRIPT
         return [programs.unshare, "--mount", "--propagation", "private", "--", "/bin/sh", "-ec", script, "sh", *dropped]
+
+
+class _Sight(NamedTuple):
+    user: int | None
+    found: Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +265,9 @@ class _Run:
     def _outcome(self, ended: Ended, status: int | None) -> Outcome:
         stderr = self._stderr.kept
         if ended == "exit" and status is None:
-            raise SandboxUnavailable(f"the sandbox did not start. {REMEDY}")
+            error = SandboxUnavailable(f"the sandbox did not start. {REMEDY}")
+            error.add_note(stderr.decode("utf-8", "replace"))  # for the operator: it may name paths of the machine
+            raise error
         if status == 128 + 24:  # SIGXCPU
             ended = "cpu"
         if status == _NOT_FOUND and stderr.startswith(b"prlimit: "):
@@ -310,7 +322,7 @@ class _Run:
                 await self._collected()
         except TimeoutError:
             with suppress(ProcessLookupError):
-                self._process.kill()
+                stop(self._process.pid, entirely=True)
             await self._collected()
 
     async def _collected(self) -> None:
@@ -335,13 +347,23 @@ async def _drain(stream: asyncio.StreamReader | None) -> None:
 
 
 async def _vanished(process: int) -> None:
-    """Wait until a process has ended; whoever inherits orphans collects it."""
-    give_up = time.monotonic() + _GRACE
-    while time.monotonic() < give_up and is_alive(process):
-        await asyncio.sleep(0.002)
-    # Orphans fall to this process where it is the first of a container.
-    with suppress(ChildProcessError):
-        os.waitpid(process, os.WNOHANG)
+    """Wait until a process has ended. Whoever inherits orphans collects it: this process, where it is the first of a container."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST):
+                await ended.wait()
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 - does not wait
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _told(descriptor: int) -> Iterator[dict[str, int]]:
@@ -350,17 +372,18 @@ def _told(descriptor: int) -> Iterator[dict[str, int]]:
             yield cast("dict[str, int]", _json.loads(line))
 
 
-def _look_at(command: Command, user: int | None) -> Survey:
+def _look_at(command: Command) -> _Sight:
     """What has to be known of the workspace first. Raises `ToolError` where nothing can be run."""
-    if command.workspace is None:
-        return Survey(0, (), ())
     try:
+        user = user_of(command.workspace, command.tenant)
+        if command.workspace is None:
+            return _Sight(user, Survey(0, (), ()))
         found = survey(command.workspace, owner=user, hides=command.hides)
+        if command.writable and not has_room(command.workspace):
+            raise ToolError("the disk of the workspace is full; no command can write there")
     except OSError as error:
-        raise ToolError(f"the workspace cannot be read: {error.strerror}") from error
-    if command.writable and not has_room(command.workspace):
-        raise ToolError("the disk of the workspace is full; no command can write there")
-    return found
+        raise ToolError(f"the workspace cannot be used: {error.strerror}") from error
+    return _Sight(user, found)
 
 
 def _arguments(command: Command, limits: Limits, found: Survey, *, mounted: bool) -> list[str]:
@@ -376,7 +399,7 @@ def _arguments(command: Command, limits: Limits, found: Survey, *, mounted: bool
         given += ["--ro-bind", "/dev/null", f"{WORKSPACE}/{path}"]
     for path in found.hidden_folders:
         given += ["--size", "4096", "--tmpfs", f"{WORKSPACE}/{path}", "--remount-ro", f"{WORKSPACE}/{path}"]
-    return [*given, "--chdir", os.path.normpath(f"{WORKSPACE}/{command.folder}")]
+    return [*given, "--chdir", WORKSPACE]
 
 
 def _system() -> Iterator[str]:

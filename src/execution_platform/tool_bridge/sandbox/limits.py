@@ -26,6 +26,9 @@ DISK_RESERVE: Final = 256 * _MIB
 """Free space that commands never get."""
 _OPEN_FILES: Final = 256
 _LOCKED: Final = 8 * _MIB
+_RUNNING: Final = frozenset({b"R", b"S", b"D"})
+_MOST_LOOKS: Final = 1000
+"""At a process that was told to stop: it takes microseconds."""
 _CPU_FIELDS: Final = slice(11, 15)
 """utime, stime, cutime, cstime of proc_pid_stat(5), counted after the name."""
 
@@ -119,32 +122,34 @@ def children(process: int) -> list[int]:
     """The children of one process; none of a process that is gone."""
     found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
-        for thread in os.listdir(_PROC / str(process) / "task"):
+        for thread in (_PROC / str(process) / "task").iterdir():
             with suppress(FileNotFoundError, ProcessLookupError):
-                found += map(int, (_PROC / str(process) / "task" / thread / "children").read_bytes().split())
+                found += map(int, (thread / "children").read_bytes().split())
     return found
 
 
-def is_alive(process: int) -> bool:
-    """Whether it still runs; one that only waits to be collected does not."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return (_PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    return False
+def stop(process: int, *, entirely: bool = False) -> None:
+    """End everything below a starter of sandboxes; the starter itself when there is nothing below it yet, or if `entirely`.
 
-
-def stop(process: int) -> bool:
-    """End everything below a starter of sandboxes, or the starter itself when it has not come that far; whether it had.
-
-    The starter is held still meanwhile, so that no child appears unseen; afterwards it lives on to collect its child, the
-    first process of the namespace, whose end takes all others with it.
+    The starter is held still meanwhile, so that no child appears unseen. Otherwise it lives on to collect its child, the first
+    process of the namespace, whose end takes all others with it. Raises `ProcessLookupError` for one that is gone.
     """
     os.kill(process, signal.SIGSTOP)
-    below = children(process)
+    for _ in range(_MOST_LOOKS):
+        if _state(process) not in _RUNNING:
+            break
+        os.sched_yield()
+    below = list(descendants(process))
     for child in below:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-    os.kill(process, signal.SIGCONT if below else signal.SIGKILL)
-    return bool(below)
+    os.kill(process, signal.SIGCONT if below and not entirely else signal.SIGKILL)
+
+
+def _state(process: int) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (_PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()[0]
+    return b"X"
 
 
 def _free(folder: Path) -> int:

@@ -1,0 +1,62 @@
+"""`python -m capacity`: measure what one process bears and print one table; `--write` puts it into the reference."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from capacity.rates import leavers, neighbour, overhead, overload, reloads, soak
+from capacity.scene import Row, Scale
+from capacity.streams import crowd, drain, readers
+from execution_platform import _json
+
+MEASURES: Mapping[str, Callable[[Scale], Iterator[Row]]] = {
+    "overhead": overhead,
+    "crowd": crowd,
+    "readers": readers,
+    "drain": drain,
+    "leavers": leavers,
+    "overload": overload,
+    "neighbour": neighbour,
+    "reloads": reloads,
+    "soak": soak,
+}
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "_measured.json"
+_SHORT = 0.05
+
+
+def main() -> int:
+    """Run the command line; 1 when a promise is not kept."""
+    parser = argparse.ArgumentParser(prog="python -m capacity", description="What one process bears.")
+    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}")
+    parser.add_argument("--share", type=float, default=1.0, help="do this share of everything")
+    parser.add_argument(
+        "--short", action="store_true", help="little of everything: shows that nothing fails, not how fast it is"
+    )
+    parser.add_argument("--write", action="store_true", help=f"write {FILE.name}, which the reference shows")
+    options = parser.parse_args()
+    chosen = options.only.split(",") if options.only else list(MEASURES)
+    unknown = set(chosen) - set(MEASURES)
+    if unknown:
+        parser.error(f"--only: {', '.join(sorted(unknown))} is not one of {', '.join(MEASURES)}")
+    console = Console(highlight=False, soft_wrap=True)
+    rows: list[Row] = []
+    started = time.monotonic()
+    for name in chosen:
+        for row in MEASURES[name](Scale(_SHORT if options.short else options.share)):
+            rows.append(row)
+            mark = "[green]ok [/]" if row.is_kept else "[red]RED[/]"
+            console.print(f"{mark} {row.promise:6} {row.what:78} {row.got:>28}  target {row.promised}")
+    kept = sum(row.is_kept for row in rows)
+    console.print(f"\n{kept} of {len(rows)} as promised; {time.monotonic() - started:.0f} s")
+    if options.write:
+        table = [[row.promise, row.what, row.got, row.promised, row.is_kept] for row in rows]
+        FILE.write_text(_json.pretty(table) + "\n", encoding="utf-8")
+    return 0 if kept == len(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
