@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from execution_platform.exceptions import InvalidToolArguments, ToolError, ToolTimeout
 from execution_platform.tool_bridge.files import Files, Found
@@ -55,7 +55,14 @@ class Hits:
     lines: tuple[Line, ...]
 
 
-def compiled(pattern: str, *, literal: bool, ignore_case: bool) -> Pattern:
+class LinePattern(NamedTuple):
+    """A pattern for single lines, and one that occurs in every text with such a line; None where there is none."""
+
+    line: Pattern
+    whole: Pattern | None
+
+
+def compiled(pattern: str, *, literal: bool, ignore_case: bool) -> LinePattern:
     """The pattern. Raises `InvalidToolArguments` for one that is too long or not linear."""
     re2: Any = import_module("re2")
     if not pattern or len(pattern) > _LONGEST_PATTERN:
@@ -67,6 +74,11 @@ def compiled(pattern: str, *, literal: bool, ignore_case: bool) -> Pattern:
     options.case_sensitive = not ignore_case
     try:
         found: Pattern = re2.compile(pattern.encode(), options)
+        if literal:
+            return LinePattern(found, found)
+        # The ends of the text are no ends of lines, whatever the mode.
+        absolute = "\\A" in pattern or "\\z" in pattern
+        return LinePattern(found, None if absolute else re2.compile(b"(?m)" + pattern.encode(), options))
     except re2.error as error:
         raise InvalidToolArguments(
             f"args.pattern: {_reason(error)}; the syntax is RE2's, without look-around and back-references. Pass literal: "
@@ -75,7 +87,6 @@ def compiled(pattern: str, *, literal: bool, ignore_case: bool) -> Pattern:
         ) from None
     except UnicodeEncodeError:
         raise InvalidToolArguments("args.pattern: holds half a character", param="args.pattern") from None
-    return found
 
 
 def _reason(error: Exception) -> str:
@@ -86,7 +97,7 @@ def _reason(error: Exception) -> str:
 class Search:
     """One search. `hits` gives the files in order of their paths; `note` says what was left out."""
 
-    def __init__(self, pattern: Pattern, *, glob: str | None, context: int, ending: float | None = None) -> None:
+    def __init__(self, pattern: LinePattern, *, glob: str | None, context: int, ending: float | None = None) -> None:
         self._pattern = pattern
         self._glob = None if glob is None else Glob(glob if "/" in glob else f"**/{glob}")
         self._context = context
@@ -136,8 +147,12 @@ class Search:
         return self._matching(path, data)
 
     def _matching(self, path: str, data: bytes) -> Hits | None:
+        if b"\r" in data:  # which ends a line here and not for the pattern
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._pattern.whole is not None and self._pattern.whole.search(data) is None:
+            return None
         lines = data.splitlines()
-        search = self._pattern.search
+        search = self._pattern.line.search
         matched = [number for number, line in enumerate(lines) if search(line) is not None]
         if not matched:
             return None

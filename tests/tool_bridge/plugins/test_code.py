@@ -241,3 +241,11 @@ def test_formatting_needs_a_formatter_a_sandbox_and_the_right_to_write(tools: Be
     tools.level = "read_only"
     with pytest.raises(ToolDenied, match="check: true"):
         tools.run("code_format", path="a.py")
+
+
+def test_the_ends_of_a_line_are_those_of_the_pattern(tools: Bench, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\r\nthree")
+    for pattern in ("^two$", r"\Atwo\z", "^two", "two$", r"\btwo\b", "^one$", "^three$", "(?i)TWO$"):
+        assert tools.run("code_search", pattern=pattern)["matches"] == 1, pattern
+    assert tools.run("code_search", pattern="one.two")["matches"] == 0
+    assert tools.run("code_search", pattern=r"one\stwo")["matches"] == 0
