@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from execution_platform.config.values import PersonaConfig
-from execution_platform.exceptions import ToolNotFound
+from execution_platform.exceptions import SandboxUnavailable, ToolNotFound
 from execution_platform.identity.scope import Names
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.tool_bridge.aliases import canonical, tool_names
@@ -17,7 +17,7 @@ def permits_of(
 ) -> dict[str, Permit]:
     """The tools of a persona that a key may use; with `names` only those of them, by these names, which may be aliases.
 
-    Tools that are not registered are left out.
+    Tools that are not registered, or that this machine has no sandbox for, are left out.
     """
     own = None if persona is None else tool_names(persona.tools)
     key = None if may is None else {*may, *map(canonical, may)}
@@ -35,7 +35,7 @@ def permits_of(
 def _permit(registry: ToolRegistry, persona: PersonaConfig | None, name: str) -> Permit | None:
     try:
         tool = registry.tool(name)
-    except ToolNotFound:
+    except (ToolNotFound, SandboxUnavailable):
         return None
     consented = persona is not None and any(canonical(each) == name for each in persona.permissions)
     return Permit(tool, level_of(persona, name), consented)
