@@ -22,6 +22,7 @@ from execution_platform.cli import (
     serve,
     tools,
 )
+from execution_platform.cli.hive import env as hive_env
 
 app = typer.Typer(
     name="ep",
@@ -41,6 +42,7 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
+app.add_typer(hive_env.app, name="hive")
 app.add_typer(keys.app, name="keys")
 app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
