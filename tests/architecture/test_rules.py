@@ -22,7 +22,21 @@ BANNED_MODULES = {
     "http.client",
     "litellm",
     "langchain",
+    "jose",
+    "diskcache",
+    "RestrictedPython",
+    "smolagents",
+    "bleach",
+    "sse_starlette",
+    "backoff",
+    "asyncio_throttle",
 }
+BANNED_PACKAGES = {
+    "litellm", "langchain", "langchain-core", "python-jose", "diskcache", "restrictedpython", "smolagents", "bleach",
+    "sse-starlette", "fastapi-limiter", "slowapi", "advocate", "httpx", "requests", "urllib3", "pyyaml-include", "gitpython",
+    "python-multipart", "ecdsa",
+}  # fmt: skip
+"""Packages with a record: malicious releases, unfixed holes, or controls that do not hold."""
 NETWORK = {
     "aiohttp": {"transport", "providers"},
     "httpx2": {"client"},
@@ -82,6 +96,14 @@ def test_only_the_transport_and_the_sdk_reach_the_network(module: Path) -> None:
     for library, rooms in NETWORK.items():
         if library in {name.split(".")[0] for name in found}:
             assert room(module) in rooms
+
+
+def test_no_package_with_a_bad_record_is_installed_with_the_gateway() -> None:
+    """L9: of all that its lock names."""
+    lock = (SOURCE.parents[1] / "requirements" / "runtime.lock").read_text()
+    named = {name.lower().replace("_", "-") for name in re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)}
+    assert len(named) > 20
+    assert named.isdisjoint(BANNED_PACKAGES)
 
 
 def test_authentication_never_reads_the_url_of_the_request() -> None:

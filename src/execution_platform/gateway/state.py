@@ -14,6 +14,7 @@ from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
 from execution_platform.gateway.budgeting import Budgeting
 from execution_platform.gateway.drain import Drain
+from execution_platform.gateway.following import Following
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.lifecycle import Lifecycle
@@ -84,6 +85,7 @@ class State:
         self.worker = 0
         """Which of the processes on one address this is."""
         self.siblings: Siblings | None = None
+        self.following = Following(self.lifecycle, tell=self._tell, link=self.link)
         self.metrics.log_dropped.set_function(lambda: self.log.dropped)
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
@@ -124,6 +126,7 @@ class State:
         await self.limiter.start()
         if await self.builder.discover():
             await self.lifecycle.discovered()
+        await self.following.start(self.siblings)
         self.lifecycle.start()
         if take_on:
             self.running.start()
@@ -140,6 +143,7 @@ class State:
         if self.siblings is not None:
             await self.siblings.stop()
         await self.running.stop()
+        await self.following.stop()
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()
