@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from execution_platform.config.exec import Folder
 from execution_platform.config.facts import Raw
+from execution_platform.config.problems import Problem
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.units import Seconds, Size
 
@@ -20,6 +21,7 @@ RESERVED = frozenset(
 )
 """First words of the platform's own tools, and words that sound like it: no server may bear them."""
 _SERVER = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MIB = 1024 * 1024
 
 
@@ -97,7 +99,7 @@ class RawMcp(Raw):
         default_factory=dict[str, RawMcpServer], description="Servers by name; their tools are named server.tool."
     )
     offer: bool | None = Field(
-        default=None, description="Offer the tools at /mcp; where the gateway listens on this machine only, unless set."
+        default=None, description="Offer the tools at /mcp; unless set, where hosts are listed or the gateway listens on this machine only."
     )
     hosts: list[str] = Field(
         default_factory=list[str],
@@ -145,23 +147,36 @@ class McpServerConfig:
     result: int = _MIB
     """Bytes of the largest message."""
 
+    @property
+    def secrets(self) -> tuple[SecretRef, ...]:
+        """What only this server may know."""
+        return tuple((self.place.headers if isinstance(self.place, McpAddress) else self.place.env).values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpConfig:
     """The section `mcp`."""
 
     servers: Mapping[str, McpServerConfig] = field(default_factory=dict[str, McpServerConfig])
-    offer: bool | None = None
-    """None: where the gateway listens on this machine only."""
+    offer: bool = False
+    """Whether the tools are offered at `/mcp`."""
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
 
 
-def resolve_mcp(raw: RawMcp) -> McpConfig:
-    """The run-time values."""
+def resolve_mcp(raw: RawMcp, host: str, problems: list[Problem]) -> McpConfig:
+    """The run-time values for a gateway that listens at `host`."""
+    is_local = host in _LOOPBACK
+    if raw.offer and not is_local and not raw.hosts:
+        problems.append(
+            Problem(
+                "mcp.offer",
+                f"the gateway listens at {host}, so the names it is called by have to be known: list them in mcp.hosts",
+            )
+        )
     return McpConfig(
         servers={name: _server(name, given) for name, given in raw.servers.items()},
-        offer=raw.offer,
+        offer=(is_local or bool(raw.hosts)) if raw.offer is None else raw.offer,
         hosts=tuple(raw.hosts),
         origins=tuple(raw.origins),
     )

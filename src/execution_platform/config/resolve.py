@@ -87,7 +87,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         drain=DrainLimits(**raw.drain.model_dump()),
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
         tools=resolve_tools(raw.tools),
-        mcp=resolve_mcp(raw.mcp),
+        mcp=resolve_mcp(raw.mcp, settings.host, problems),
         runs=resolve_runs(raw.runs),
         trusted_proxies=tuple(raw.trusted_proxies),
         idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),

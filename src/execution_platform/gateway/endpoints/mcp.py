@@ -16,7 +16,6 @@ from execution_platform.tool_bridge.mcp.server import Message, Offered, Receive,
 from execution_platform.tool_bridge.protocol import ToolResult
 
 router = APIRouter(tags=["tools"])
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class _Exchange(Response):
@@ -64,8 +63,7 @@ async def mcp(
     `x-ep-persona`, may use. A call passes the same checks as `/v1/tools/invoke`.
     """
     del request
-    config = state.snapshot.config.mcp
-    if config.offer is False or (config.offer is None and not config.hosts and state.settings.host not in _LOOPBACK):
+    if not state.snapshot.config.mcp.offer:
         raise PermissionDenied(
             "the tools are not offered by MCP here; the operator can list the names of this gateway in mcp.hosts",
             code="mcp_not_offered",

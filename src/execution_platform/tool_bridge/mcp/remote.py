@@ -101,7 +101,9 @@ class RemoteServer:
 
     async def _judge(self, session: Session) -> Judged:
         definitions = await self._listed(session)
-        self.judged = self._pins.judge(self.name, definitions, self._taken())
+        own = full_name(self.name, "")
+        others = [name for name in self._taken() if not name.startswith(own)]
+        self.judged = self._pins.judge(self.name, definitions, others)
         return self.judged
 
     async def _listed(self, session: Session) -> list[Definition]:

@@ -44,9 +44,12 @@ class McpFailed(ToolError):
 class Bounded:
     """The messages of a server, until there are too many that nobody asked for."""
 
-    def __init__(self, stream: "ReadStream[SessionMessage | Exception]", most: int) -> None:
+    def __init__(
+        self, stream: "ReadStream[SessionMessage | Exception]", most: int, ended: Callable[[], None]
+    ) -> None:
         self._stream = stream
         self._most = most
+        self._ended = ended
         self.left = most
         self.exceeded = False
 
@@ -58,11 +61,16 @@ class Bounded:
         """The next message. Raises `EndOfStream` at the end, and at the limit."""
         import anyio
 
-        message = await self._stream.receive()
+        try:
+            message = await self._stream.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            self._ended()
+            raise anyio.EndOfStream from None
         if isinstance(message, Exception) or hasattr(message.message, "method"):
             self.left -= 1
         if self.left < 0:
             self.exceeded = True
+            self._ended()
             await self._stream.aclose()
             raise anyio.EndOfStream
         return message
@@ -150,8 +158,6 @@ class Session:
         except ExecutionPlatformError:
             raise
         except Exception as error:  # noqa: BLE001 - the tool call: whatever a server makes the SDK raise is its failure
-            if self._owner.done() or self._bounded.exceeded:
-                self._closing.set()
             raise self._told(self._failure or error) from error
 
     async def definitions(self) -> Sequence[Definition]:
@@ -208,7 +214,7 @@ class Session:
         @asynccontextmanager
         async def bounded() -> "AsyncGenerator[TransportStreams]":
             async with self._opener() as (received, sent):
-                self._bounded = Bounded(received, UNASKED)
+                self._bounded = Bounded(received, UNASKED, self._closing.set)
                 yield self._bounded, sent
 
         info = Implementation(name="execution-platform", version=__version__)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from execution_platform.config.mcp import McpProgram
 from execution_platform.exceptions import ToolError
 from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE
-from execution_platform.tool_bridge.sandbox.workspace import user_of
+from execution_platform.tool_bridge.sandbox.workspace import survey, user_of
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -32,6 +32,7 @@ _HOME: Final = "/tmp"  # noqa: S108 - its own, gone with it
 _ETC: Final = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl", "/etc/passwd", "/etc/group", "/etc/localtime")
 _NET: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 _SYSTEM: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_BIND: Final = 'mount -n --bind . /mnt; exec "$@"'
 _PLACE: Final = "{workspace}"
 _GRACE: Final = 1.0
 """Seconds a program has to end after its input has."""
@@ -61,15 +62,23 @@ def command_line(start: Start) -> list[str]:
     own = [found, *(each.replace(_PLACE, inside) for each in program.args)]
     if not program.sandbox:
         return own
-    bwrap, setpriv = shutil.which("bwrap"), shutil.which("setpriv")
-    if bwrap is None or setpriv is None:
+    programs = [shutil.which(name) for name in ("bwrap", "setpriv", "unshare")]
+    if None in programs:
         raise ToolError(
-            "this MCP server runs in a sandbox, and bubblewrap is not installed (Debian: apt-get install bubblewrap); its "
-            "operator may also set sandbox: false for it"
+            "this MCP server runs in a sandbox, and bubblewrap or util-linux is not installed (Debian: apt-get install "
+            "bubblewrap); its operator may also set sandbox: false for it"
         )
+    bwrap, setpriv, unshare = (str(each) for each in programs)
     user = user_of(start.workspace, start.tenant)
-    drop = [] if user is None else [setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "--"]
-    return [*drop, bwrap, *_view(program, start.workspace), "--", *own]
+    if user is None:
+        return [bwrap, *_view(program, start.workspace), "--", *own]
+    # A gateway that is root gives that up first. Who it becomes may not be able to walk to the workspace, hence /mnt.
+    drop = [setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "--", bwrap]
+    if start.workspace is None:
+        return [*drop, *_view(program, None), "--", *own]
+    survey(start.workspace, owner=user)
+    line = [*drop, *_view(program, Path("/mnt")), "--", *own]
+    return [unshare, "--mount", "--propagation", "private", "--", "/bin/sh", "-ec", _BIND, "sh", *line]
 
 
 def _view(program: McpProgram, workspace: Path | None) -> Iterator[str]:
@@ -128,7 +137,6 @@ async def program_transport(start: Start) -> "AsyncGenerator[TransportStreams]":
 
 
 async def _started(line: Sequence[str], start: Start) -> asyncio.subprocess.Process:
-    folder = start.workspace if start.workspace is not None and not start.program.sandbox else None
     try:
         return await asyncio.create_subprocess_exec(
             *line,
@@ -136,7 +144,7 @@ async def _started(line: Sequence[str], start: Start) -> asyncio.subprocess.Proc
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=_environment(start),
-            cwd=folder or "/",
+            cwd=start.workspace or "/",
             limit=start.most,
             start_new_session=True,
         )
