@@ -18,7 +18,7 @@ from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.mcp import McpServers
 
-PLACES = "EP_TEST_MCP"
+PLACES = "MCP_TEST_SERVERS"
 """Directories of installed servers, separated by colons; those of `make mcp-servers` unless set."""
 _OWN = Path(__file__).parents[1] / ".mcp-servers"
 

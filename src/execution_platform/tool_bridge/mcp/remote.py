@@ -1,7 +1,7 @@
 """One configured server: its conversations, and its tools held to what was approved."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from execution_platform.config.mcp import McpAddress, McpProgram, McpServerConfig
@@ -68,14 +68,27 @@ class RemoteServer:
         allowed = self.config.tools
         return {name: pin for name, pin in pins.items() if allowed is None or name in allowed}
 
+    @property
+    def version(self) -> str:
+        """The protocol that was agreed on last; empty before."""
+        return next((session.version for session in reversed(self._sessions.values())), "")
+
     async def look(self, context: ToolContext | None = None) -> Judged:
         """List its tools and hold them to what was approved. Raises what `Session.ask` raises."""
         return await self._judge(self._session(context))
 
-    async def definitions(self) -> Mapping[str, Definition]:
-        """Its tools as it sends them now, approved or not, by its own names."""
-        found = await self._listed(self._session(None))
-        return {str(each["name"]): each for each in found}
+    async def approve(self, only: Collection[str] | None = None) -> Judged:
+        """Approve its tools as they are now, or only some of them; what cannot be offered stays out. Raises as `look` does."""
+        listed = {str(each["name"]): each for each in await self._listed(self._session(None))}
+        before = {name: pin.definition for name, pin in (self._pins.of(self.name) or {}).items()}
+        judged = self._pins.judge(self.name, list(listed.values()), self._others())
+        wanted = {name: given for name, given in listed.items() if name not in judged.refused}
+        if only is not None:
+            wanted = {name: given for name, given in wanted.items() if name in only or name in judged.approved}
+            wanted = {**{name: before[name] for name in judged.changed if name in before}, **wanted}
+        self._pins.approve(self.name, wanted)
+        self.judged = self._pins.judge(self.name, list(listed.values()), self._others())
+        return self.judged
 
     async def call(self, pin: Pin, args: Mapping[str, object], context: ToolContext) -> ToolResult:
         """Call an approved tool. Raises `ToolChanged` where it is another one now, and what `Session.ask` raises."""
@@ -101,10 +114,13 @@ class RemoteServer:
 
     async def _judge(self, session: Session) -> Judged:
         definitions = await self._listed(session)
-        own = full_name(self.name, "")
-        others = [name for name in self._taken() if not name.startswith(own)]
-        self.judged = self._pins.judge(self.name, definitions, others)
+        self.judged = self._pins.judge(self.name, definitions, self._others())
         return self.judged
+
+    def _others(self) -> list[str]:
+        """Names that its tools must not look like."""
+        own = full_name(self.name, "")
+        return [name for name in self._taken() if not name.startswith(own)]
 
     async def _listed(self, session: Session) -> list[Definition]:
         definitions = list(await session.definitions())
