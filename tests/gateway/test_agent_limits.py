@@ -259,14 +259,16 @@ async def test_a_personas_words_are_its_tenants_and_no_secret_is_among_what_is_s
     ):
         equip(served)
         upstream.script(Script("done"))
-        a, b = ({"authorization": f"Bearer {key['key']}"} for key in keys)
-        run = (await served.post("/v1/runs", {"persona": "reader", "task": "CANARY-OF-THE-TASK"}, **a)).json()["id"]
-        told = await served.get(f"/v1/runs/{run}/events", **a)
-        row = await served.get(f"/v1/runs/{run}", **a)
+        a, b = (f"Bearer {key['key']}" for key in keys)
+        run = (
+            await served.post("/v1/runs", {"persona": "reader", "task": "CANARY-OF-THE-TASK"}, authorization=a)
+        ).json()["id"]
+        told = await served.get(f"/v1/runs/{run}/events", authorization=a)
+        row = await served.get(f"/v1/runs/{run}", authorization=a)
         assert b"CANARY-OF-THE-PERSONA" not in told.body + row.body
         assert "CANARY-OF-THE-PERSONA" in str(upstream.meter[-1].body)
         for path in (f"/v1/runs/{run}", f"/v1/runs/{run}/events"):
-            got = await served.get(path, **b)
+            got = await served.get(path, authorization=b)
             assert got.status == 404
             assert b"CANARY" not in got.body
 
