@@ -63,12 +63,12 @@ class State:
         self.log = LineLog() if log is None else log
         self.metrics = Metrics()
         self.pulse = Pulse()
-        self.tooling = Tooling(settings, self._tell)
-        self.tools = self.tooling.registry
         self.link = link_for(settings, self._link_changed)
         self.limiter = Limiter(self.link)
         self.failures = FailureLimiter()
         self.builder = SnapshotBuilder(settings, self.limiter)
+        self.tooling = Tooling(settings, self.builder.fleet.secret, self._tell)
+        self.tools = self.tooling.registry
         self.probes = Probes(self.metrics, self._tell)
         self.shadows = Shadows(
             execute, done=self._record_shadow, dropped=self.metrics.experiments.shadows.labels("dropped").inc
@@ -147,6 +147,7 @@ class State:
         await self.lifecycle.stop()
         await self.probes.aclose()
         await self.shadows.aclose()
+        await self.tooling.aclose()
         await self.pulse.stop()
         await self.access.stop()
         await self.pricing.stop()
