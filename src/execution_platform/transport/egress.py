@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.transport.addresses import is_loopback, is_public
-from execution_platform.transport.http import HttpCall, HttpTransport
+from execution_platform.transport.http import HttpCall, HttpTransport, Reply
 from execution_platform.transport.pool import Dial
 from execution_platform.transport.timeouts import Timeouts
 
@@ -227,13 +227,17 @@ class Egress:
         made.setblocking(False)
         return made
 
-    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> EgressReply:
-        """Send one request; the answer whatever its status, redirects included.
+    async def open(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+        """Send one request; its answer whatever its status, redirects included, to be read as it comes and closed.
 
         Raises `EgressBlocked`, and the `ProviderError`s of `HttpTransport.send`.
         """
         check_url(url, self.policy)
-        reply = await self._transport.send(HttpCall(method, url, headers, body), timeouts=self._timeouts)
+        return await self._transport.send(HttpCall(method, url, headers, body), timeouts=self._timeouts)
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> EgressReply:
+        """Send one request, and read its answer. Raises what `open` raises, and for a body over the limit."""
+        reply = await self.open(method, url, headers, body)
         try:
             headers = {name.lower(): value for name, value in reply.headers.items()}
             return EgressReply(reply.status, headers, await reply.read(self.policy.most))
