@@ -30,6 +30,8 @@ UNASKED: Final = 1000
 _MOST_PAGES: Final = 20
 _MOST_TOOLS: Final = 500
 _CLOSE_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 1.0
+"""How long the owner of a broken conversation may take to say what broke it."""
 
 Opener = Callable[[], "AbstractAsyncContextManager[TransportStreams]"]
 T = TypeVar("T")
@@ -158,6 +160,9 @@ class Session:
         except ExecutionPlatformError:
             raise
         except Exception as error:  # noqa: BLE001 - the tool call: whatever a server makes the SDK raise is its failure
+            if _is_end(error):
+                self._closing.set()
+                await asyncio.wait({self._owner}, timeout=_LAST_SECONDS)
             raise self._told(self._failure or error) from error
 
     async def definitions(self) -> Sequence[Definition]:
@@ -240,6 +245,14 @@ def _own_error(failure: BaseException | None) -> ExecutionPlatformError | None:
         inner = cast("BaseExceptionGroup[BaseException]", failure).exceptions
         return next((found for each in inner if (found := _own_error(each)) is not None), None)
     return None
+
+
+def _is_end(error: BaseException) -> bool:
+    """Whether the SDK says that the conversation is over."""
+    from mcp import MCPError
+    from mcp_types import CONNECTION_CLOSED
+
+    return isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
 
 
 def _said(failure: BaseException | None) -> str:
