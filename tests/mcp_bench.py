@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import evil_mcp
 import pytest
 
+import evil_mcp
 from execution_platform import _json
 from execution_platform.config.mcp import RawMcp, resolve_mcp
 from execution_platform.config.secret import Secret, SecretRef

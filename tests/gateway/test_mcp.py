@@ -69,6 +69,11 @@ async def send(
     return await served.post("/mcp", body, **{name: value for name, value in headers.items() if value is not None})
 
 
+def written(folder: Path) -> bool:
+    """Whether a call of `WRITE` was carried out."""
+    return any(folder.rglob("note.txt"))
+
+
 def texts(answer: Any) -> str:
     return " ".join(getattr(each, "text", "") for each in answer.content)
 
@@ -120,7 +125,7 @@ async def test_without_a_right_key_there_is_nothing(tmp_path: Path, method: str)
         for wrong in ("Bearer sk-somebody-else-000000000000", "Basic YWxpY2U6eA==", "Bearer "):
             assert (await send(served, method, params, authorization=wrong)).status == 401
         assert (await send(served, method, params, authorization="Bearer " + "x" * 1024 * 1024)).status in {401, 431}
-        assert not list(tmp_path.rglob("note.txt"))
+        assert not written(tmp_path)
 
 
 @in_loop
@@ -131,7 +136,7 @@ async def test_two_keys_in_one_request_are_refused(tmp_path: Path) -> None:
         headers = [("authorization", f"Bearer {ALICE}"), ("authorization", f"Bearer {BOB}")]
         async with served.http.post(f"{served.url}/mcp", json=body, headers=headers) as answer:
             assert answer.status == 400
-        assert not list(tmp_path.rglob("note.txt"))
+        assert not written(tmp_path)
 
 
 @pytest.mark.parametrize("changes", [{"mcp_name": "fs_read"}, {"mcp_method": None}, {"mcp_method": "tools/list"}])
@@ -143,9 +148,9 @@ async def test_headers_that_say_something_else_than_the_body_are_refused(
     async with gateway(tmp_path) as served:
         got = await send(served, "tools/call", WRITE, **changes)
         assert (got.status, got.json()["error"]["code"]) == (400, -32020)
-        assert not list(tmp_path.rglob("note.txt"))
+        assert not written(tmp_path)
         assert (await send(served, "tools/call", WRITE)).status == 200
-        assert list(tmp_path.rglob("note.txt"))
+        assert written(tmp_path)
 
 
 @in_loop
@@ -154,7 +159,7 @@ async def test_another_host_or_origin_reaches_no_tool(tmp_path: Path) -> None:
     async with gateway(tmp_path) as served:
         assert (await send(served, "tools/call", WRITE, host="evil.example")).status == 421
         assert (await send(served, "tools/call", WRITE, origin="http://evil.example")).status == 403
-        assert not list(tmp_path.rglob("note.txt"))
+        assert not written(tmp_path)
         assert (await send(served, "tools/list", {})).status == 200
 
 
@@ -170,7 +175,7 @@ async def test_names_that_an_operator_lists_are_accepted(tmp_path: Path) -> None
 def test_an_offer_to_every_address_without_a_list_does_not_start(tmp_path: Path) -> None:
     """M7: what a gateway is called has to be known where others can reach it."""
     write_config(tmp_path, {**CONFIG, "mcp": {"offer": True}})
-    environ = {"EP_HOST": "0.0.0.0", "EP_CONFIG": str(tmp_path / "platform.yaml"), "EP_WORKSPACE_ROOT": str(tmp_path)}  # noqa: S104
+    environ = {"EP_HOST": "0.0.0.0", "EP_CONFIG": str(tmp_path / "platform.yaml"), "EP_WORKSPACE_ROOT": str(tmp_path)}
     with pytest.raises(ConfigProblems, match=r"mcp\.offer"):
         build(Settings(environ))
     write_config(tmp_path, CONFIG)

@@ -99,7 +99,8 @@ class RawMcp(Raw):
         default_factory=dict[str, RawMcpServer], description="Servers by name; their tools are named server.tool."
     )
     offer: bool | None = Field(
-        default=None, description="Offer the tools at /mcp; unless set, where hosts are listed or the gateway listens on this machine only."
+        default=None,
+        description="Offer the tools at /mcp; unless set, where hosts are listed or the gateway listens on this machine only.",
     )
     hosts: list[str] = Field(
         default_factory=list[str],

@@ -114,7 +114,9 @@ async def test_another_gateway_is_a_server_of_the_newest_protocol(tmp_path: Path
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/mcp", "https://127.0.0.1:{port}/mcp", "http://10.0.0.1/mcp"])
 @in_loop
-async def test_an_address_that_is_not_public_is_not_called_unless_the_operator_says_so(tmp_path: Path, url: str) -> None:
+async def test_an_address_that_is_not_public_is_not_called_unless_the_operator_says_so(
+    tmp_path: Path, url: str
+) -> None:
     """M4: nothing is accepted at the other end."""
     async with site(echo) as there:
         config = {"url": url.format(port=there.url.rpartition(":")[2])}

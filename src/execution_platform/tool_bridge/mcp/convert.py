@@ -81,5 +81,3 @@ def failed(error: ExecutionPlatformError) -> "CallToolResult":
     from mcp_types import CallToolResult, TextContent
 
     return CallToolResult(content=[TextContent(text=f"{error.code}: {error.message}")], is_error=True)
-
-

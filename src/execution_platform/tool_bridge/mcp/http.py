@@ -16,11 +16,13 @@ from execution_platform.exceptions import ToolError
 from execution_platform.transport.egress import Egress, EgressPolicy
 
 if TYPE_CHECKING:
-    from mcp.client import TransportStreams
+    from mcp.client._transport import TransportStreams
 
     from execution_platform.transport.http import Reply
 
-_DROPPED: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent"})
+_DROPPED: Final = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent"}
+)
 _LISTENING: Final = 405
 
 
@@ -46,7 +48,10 @@ class EgressTransport(httpx2.AsyncBaseTransport):
         headers = {name: value for name, value in request.headers.items() if name not in _DROPPED}
         reply = await self._egress.open(request.method, str(request.url), headers, await request.aread())
         return httpx2.Response(
-            reply.status, headers=list(reply.headers.items()), stream=_Body(reply, self._egress.policy.most), request=request
+            reply.status,
+            headers=list(reply.headers.items()),
+            stream=_Body(reply, self._egress.policy.most),
+            request=request,
         )
 
 

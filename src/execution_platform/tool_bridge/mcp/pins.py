@@ -97,7 +97,9 @@ class Pins:
                 changed[name] = "its definition is not the one that was approved"
             else:
                 approved[name] = pin
-        changed.update({name: f"{refused[name]}, which it had not when it was approved" for name in refused if name in known})
+        changed.update(
+            {name: f"{refused[name]}, which it had not when it was approved" for name in refused if name in known}
+        )
         return Judged(approved, changed, refused)
 
     def approve(self, server: str, definitions: Mapping[str, Definition]) -> Mapping[str, Pin]:

@@ -30,9 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
-_INSTRUCTIONS: Final = (
-    "Tools of the Execution Platform, those that your key and persona may use. Files are in the workspace of your tenant."
-)
+_INSTRUCTIONS: Final = "Tools of the Execution Platform, those that your key and persona may use. Files are in the workspace of your tenant."
 
 
 class Offered(NamedTuple):
@@ -106,4 +104,4 @@ async def serve_stdio(offered: Offered) -> None:
     from mcp.server.stdio import stdio_server
 
     async with stdio_server() as (received, sent):
-        await server.run(received, sent)
+        await server.run(received, sent, server.create_initialization_options())

@@ -71,7 +71,9 @@ def _feature(server: str, name: str, args: Mapping[str, object], most: int) -> Q
         for _ in range(_MOST_PAGES):
             if name == "resource_list":
                 resources = await client.list_resources(cursor=cursor)
-                found += [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in resources.resources]
+                found += [
+                    each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in resources.resources
+                ]
                 cursor = resources.next_cursor
             else:
                 prompts = await client.list_prompts(cursor=cursor)

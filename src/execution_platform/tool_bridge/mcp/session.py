@@ -17,12 +17,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
-from execution_platform.exceptions import ExecutionPlatformError, ToolError, ToolTimeout
+from execution_platform.exceptions import ExecutionPlatformError, ProviderError, ToolError, ToolTimeout
 from execution_platform.tool_bridge.mcp.pins import Definition
 
 if TYPE_CHECKING:
     from mcp import Client
-    from mcp.client import ReadStream, TransportStreams
+    from mcp.client._transport import ReadStream, TransportStreams
     from mcp.shared.message import SessionMessage
 
 UNASKED: Final = 1000
@@ -46,9 +46,7 @@ class McpFailed(ToolError):
 class Bounded:
     """The messages of a server, until there are too many that nobody asked for."""
 
-    def __init__(
-        self, stream: "ReadStream[SessionMessage | Exception]", most: int, ended: Callable[[], None]
-    ) -> None:
+    def __init__(self, stream: "ReadStream[SessionMessage | Exception]", most: int, ended: Callable[[], None]) -> None:
         self._stream = stream
         self._most = most
         self._ended = ended
@@ -159,7 +157,7 @@ class Session:
             return await question(self._client)
         except ExecutionPlatformError:
             raise
-        except Exception as error:  # noqa: BLE001 - the tool call: whatever a server makes the SDK raise is its failure
+        except Exception as error:
             if _is_end(error):
                 self._closing.set()
                 await asyncio.wait({self._owner}, timeout=_LAST_SECONDS)
@@ -230,20 +228,20 @@ class Session:
         """A failure in words that say nothing of this machine; what the server says of itself is cut."""
         if self._bounded is not None and self._bounded.exceeded:
             return McpFailed(f"the MCP server {self._server} sent more than {UNASKED} messages that nobody asked for")
-        own = _own_error(failure)
-        if own is not None:
+        own = _found(failure)
+        if own is not None and not isinstance(own, ProviderError):
             return own
-        said = _said(failure)
+        said = _said(failure) if own is None else own.message
         return McpFailed(f"the MCP server {self._server} failed{': ' + said if said else ' and did not say why'}")
 
 
-def _own_error(failure: BaseException | None) -> ExecutionPlatformError | None:
+def _found(failure: BaseException | None) -> ExecutionPlatformError | None:
     """An error of the platform's own within what was raised."""
     if isinstance(failure, ExecutionPlatformError):
         return failure
     if isinstance(failure, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", failure).exceptions
-        return next((found for each in inner if (found := _own_error(each)) is not None), None)
+        return next((found for each in inner if (found := _found(each)) is not None), None)
     return None
 
 

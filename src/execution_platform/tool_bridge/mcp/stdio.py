@@ -24,7 +24,7 @@ from execution_platform.tool_bridge.sandbox.workspace import survey, user_of
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-    from mcp.client import TransportStreams
+    from mcp.client._transport import TransportStreams
     from mcp.shared.message import SessionMessage
 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
@@ -119,7 +119,9 @@ async def program_transport(start: Start) -> "AsyncGenerator[TransportStreams]":
 
     line = await asyncio.to_thread(command_line, start)
     process = await _started(line, start)
-    received: tuple[MemoryObjectSendStream[SessionMessage | Exception], MemoryObjectReceiveStream[SessionMessage | Exception]]
+    received: tuple[
+        MemoryObjectSendStream[SessionMessage | Exception], MemoryObjectReceiveStream[SessionMessage | Exception]
+    ]
     received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     sent = anyio.create_memory_object_stream[SessionMessage](0)
     try:
