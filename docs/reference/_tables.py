@@ -171,6 +171,11 @@ def configuration_keys() -> str:
         "RawRateLimits": "`rate_limits`",
         "RawRateLimit": "`rate_limits.<scope>.<name>`, `keys[].rate_limit`, `personas.<name>.rate_limit`",
         "RawDrain": "`drain`",
+        "RawTools": "`tools`",
+        "RawHttpTools": "`tools.http`",
+        "RawWebSearch": "`tools.web_search`",
+        "RawCodeTools": "`tools.code`",
+        "RawDbConnection": "`tools.db.connections.<name>`",
     }
     pieces += [_section(title, schema["$defs"][name]) for name, title in titles.items()]
     return "\n\n".join(pieces)

@@ -269,3 +269,20 @@ async def test_a_personas_words_are_its_tenants_and_no_secret_is_among_what_is_s
             got = await served.get(path, **b)
             assert got.status == 404
             assert b"CANARY" not in got.body
+
+
+@in_loop
+async def test_a_budget_of_the_day_ends_the_run_before_the_turn_that_would_break_it(tmp_path: Path) -> None:
+    limited = {**PERSONAS["reader"], "budget": {"daily_usd": 0.02}}
+    async with (
+        FakeUpstream() as upstream,
+        serving(tmp_path, three_vendors(upstream, personas={"reader": limited})) as served,
+    ):
+        equip(served)
+        usage = Tokens(input=1000, output=700)
+        upstream.script(*(Script(Call("read_file", {"path": f"f{n}"}), usage=usage) for n in range(50)))
+        run = (await served.post("/v1/runs", {"persona": "reader", "task": "Go", "max_tokens": 500})).json()["id"]
+        await served.get(f"/v1/runs/{run}/events")
+        row = (await served.get(f"/v1/runs/{run}")).json()
+        assert (row["status"], row["reason"]) == ("stopped", "cost_budget_exceeded")
+        assert row["usage"]["cost_usd"] <= 0.02

@@ -21,7 +21,9 @@ from execution_platform.cli import (
     providers,
     run,
     serve,
+    tools,
 )
+from execution_platform.cli.hive import env as hive_env
 
 app = typer.Typer(
     name="ep",
@@ -41,11 +43,13 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
+app.add_typer(hive_env.app, name="hive")
 app.add_typer(keys.app, name="keys")
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
 app.add_typer(run.app, name="runs")
+app.add_typer(tools.app, name="tools")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's

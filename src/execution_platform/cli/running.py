@@ -2,16 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from execution_platform import _json
 from execution_platform.cli.asking import key_of
 from execution_platform.cli.progress import Progress, confirm
-from execution_platform.client import AsyncExecutionPlatformClient, RunOptions, RunResult
+from execution_platform.client import AsyncExecutionPlatformClient, RunEvent, RunOptions, RunResult
 from execution_platform.client._runs import EventReader, Mode
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError, RouterError
@@ -24,9 +24,11 @@ from execution_platform.runtime.agent.runs import Runs
 from execution_platform.runtime.agent.store import Row, RunStore
 from execution_platform.spi.messages import Message
 from execution_platform.spi.request import ChatRequest
+from execution_platform.spi.tools import ToolDefinition
 from execution_platform.spi.usage import Usage
 from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
+from execution_platform.tool_bridge.aliases import tool_names
 from execution_platform.tool_bridge.approval import Asked as Question
 from execution_platform.tool_bridge.approval import Verdict
 
@@ -49,14 +51,27 @@ class Asked:
     mode: Mode | None = None
     model: str | None = None
     steps: int | None = None
+    system: str | None = None
+    tools: Sequence[str] | None = None
+    """Names of tools, in any of their spellings; the persona's unless set."""
     quiet: bool = False
 
 
-async def work(settings: Settings, asked: Asked, url: str | None) -> RunResult:
-    """Run it, and show its progress. Raises what the run failed with."""
+class Watcher(Protocol):
+    """Who is told what happens in a run."""
+
+    def show(self, event: RunEvent) -> None:
+        """One more event."""
+        ...
+
+
+async def work(settings: Settings, asked: Asked, url: str | None, watcher: Watcher | None = None) -> RunResult:
+    """Run it, and show its progress, on the terminal unless there is another watcher. Raises what the run failed with."""
     if not asked.workspace.is_dir():
         raise ConfigError(f"--cwd: there is no directory {asked.workspace}; make it first")
-    progress = Progress(quiet=asked.quiet)
+    progress = Progress(quiet=asked.quiet) if watcher is None else watcher
+    limits = {} if asked.steps is None else {"steps": asked.steps}
+    tools = tool_names(asked.tools)
     if url is not None:
         async with AsyncExecutionPlatformClient(url, api_key=key_of(settings)) as client:
             return await client.run(
@@ -64,19 +79,20 @@ async def work(settings: Settings, asked: Asked, url: str | None) -> RunResult:
                 persona=asked.persona,
                 workspace=str(asked.workspace),
                 mode=asked.mode,
-                options=RunOptions(model=asked.model, limits={} if asked.steps is None else {"steps": asked.steps}),
+                options=RunOptions(model=asked.model, system=asked.system, tools=tools, limits=limits),
                 on_event=progress.show,
                 approve=lambda event: confirm(str(event.data["name"]), event.data["args"], str(event.data["reason"])),
             )
     async with _process(settings, asked.workspace) as runs:
-        request = ChatRequest((Message("user", asked.task),), asked.model)
+        declared = None if tools is None else tuple(map(ToolDefinition, tools))
+        request = ChatRequest((Message("user", asked.task),), asked.model, system=asked.system, tools=declared)
         order = Order(
             request=request,
             principal=_HERE,
             persona=asked.persona,
             workspace=str(asked.workspace),
             mode=asked.mode,
-            limits={} if asked.steps is None else {"steps": asked.steps},
+            limits=limits,
         )
         return await _watched(runs, await runs.begin(order, approver=Terminal()), progress)
 
@@ -111,7 +127,7 @@ async def resume(settings: Settings, run_id: str, url: str | None, *, quiet: boo
         return await _watched(runs, run, progress)
 
 
-async def _watched(runs: Runs, run: "Active", progress: Progress) -> RunResult:
+async def _watched(runs: Runs, run: "Active", progress: Watcher) -> RunResult:
     """Follow a run of this process to its end; an interrupt cancels it."""
     reader = EventReader()
     try:

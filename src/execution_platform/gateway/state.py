@@ -64,12 +64,12 @@ class State:
         self.log = LineLog() if log is None else log
         self.metrics = Metrics()
         self.pulse = Pulse()
-        self.tooling = Tooling(settings, self._tell)
-        self.tools = self.tooling.registry
         self.link = link_for(settings, self._link_changed)
         self.limiter = Limiter(self.link)
         self.failures = FailureLimiter()
         self.builder = SnapshotBuilder(settings, self.limiter)
+        self.tooling = Tooling(settings, self.builder.fleet.secret, self._tell)
+        self.tools = self.tooling.registry
         self.mcp = McpServers(
             settings.workspace_root,
             self.builder.fleet.secret,
@@ -157,6 +157,7 @@ class State:
         await self.mcp.aclose()
         await self.probes.aclose()
         await self.shadows.aclose()
+        await self.tooling.aclose()
         await self.pulse.stop()
         await self.access.stop()
         await self.pricing.stop()

@@ -127,9 +127,11 @@ class ToolRegistry:
         name, limit = tool.name, asyncio.timeout(seconds)
         try:
             async with limit:
-                if context is not None and isinstance(tool, ContextualTool):
-                    return await tool.execute_in(context, args)
-                return await tool.execute(args)
+                if context is None or not isinstance(tool, ContextualTool):
+                    return await tool.execute(args)
+                result = await tool.execute_in(context, args)
+                context.provenance.note(tool.side_effect)
+                return result
         except ExecutionPlatformError:
             raise
         except Exception as error:

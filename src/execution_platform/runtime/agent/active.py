@@ -159,7 +159,7 @@ class Active(Ears):
             emit=self._emit,
             permits_for=permits_for,
             tenant=principal.tenant,
-            known=shop.names(),
+            why=shop.why,
             limits=order.within(shop.limits()),
             journal=WrittenJournal(self._store, taken.run_id, taken.epoch, self.log.unwritten, taken.entries),
             restarts=_RESTARTS,

@@ -99,7 +99,7 @@ class Agent:
         self._listener = listener
         self._path = path
         self._depth = depth
-        self._bridge = Bridge(permits, setting.approval, setting.invoke, known=setting.known)
+        self._bridge = Bridge(permits, setting.approval, setting.invoke, why=setting.why)
         self._state: _State | None = None
 
     async def run_within(self, request: ChatRequest) -> End:

@@ -1,7 +1,7 @@
 """What the agents of one run share: who is asked, which tools there are, the limits, the memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from execution_platform.runtime.agent.limits import Limits, Spent
 from execution_platform.runtime.agent.told import Emit, Told
 from execution_platform.spi.request import ChatRequest
 from execution_platform.tool_bridge.approval import Approval, Permit
-from execution_platform.tool_bridge.bridge import Invoke
+from execution_platform.tool_bridge.bridge import Invoke, Why
 
 
 class Model(Protocol):
@@ -41,8 +41,8 @@ class Setting:
     emit: Emit
     permits_for: PermitsFor
     tenant: str = "default"
-    known: Container[str] = ()
-    """Every tool there is, in reach or not."""
+    why: Why | None = None
+    """Why a tool out of reach cannot be called."""
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NullJournal)
     spent: Spent = field(default_factory=Spent)
