@@ -72,7 +72,11 @@ async def test_the_tools_of_a_gateway_on_standard_output(tmp_path: Path) -> None
         "personas": {"reader": {"prefer": ["mock"], "tools": ["fs_list"]}},
     }
     async with serving(tmp_path, config, {"EP_PROVIDER": "mock"}) as served:
-        environ = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "EP_WORKSPACE_ROOT": str(tmp_path), "EP_API_KEY": key}
+        environ = {
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "EP_WORKSPACE_ROOT": str(tmp_path),
+            "EP_API_KEY": key,
+        }
         main = "from execution_platform.cli.main import main; main()"
         words = ["-c", main, "mcp", "serve", "--url", served.url, "--persona", "reader"]
         program = StdioServerParameters(command=sys.executable, args=words, env=environ, cwd=tmp_path)

@@ -14,11 +14,13 @@ from mcp.client.streamable_http import streamable_http_client
 from evil_mcp import tool
 from execution_platform.config.problems import ConfigProblems
 from execution_platform.config.settings import Settings
+from execution_platform.dialects.toolnames import legal
 from execution_platform.gateway.app import build
 from execution_platform.gateway.matrix import matrix
+from execution_platform.testing import Call, FakeUpstream, Script, Text
 from loops import in_loop
 from mcp_bench import evil_server
-from serving import Got, Served, serving, write_config
+from serving import MODELS, Got, Served, serving, three_vendors, write_config
 
 ALICE, BOB = "sk-of-alice-0123456789abcdef", "sk-of-bob-0123456789abcdefgh"
 CONFIG: dict[str, Any] = {
@@ -265,3 +267,24 @@ async def test_the_tools_of_configured_servers_are_tools_like_others(tmp_path: P
 def test_the_path_has_the_row_of_calls_of_tools() -> None:
     rows = matrix()
     assert rows["POST /mcp"] == rows["POST /v1/tools/invoke"]
+
+
+@pytest.mark.parametrize("named", ["helper.echo", "mcp://helper/echo"])
+@in_loop
+async def test_a_model_uses_a_servers_tool_in_a_run_of_any_vendor(tmp_path: Path, named: str) -> None:
+    evil = evil_server(tmp_path, tool("echo"))
+    persona = {"prefer": ["openai"], "tools": [named], "permissions": {named: "full"}}
+    servers = {"servers": {"helper": evil.config()}}
+    async with (
+        FakeUpstream() as upstream,
+        serving(tmp_path, three_vendors(upstream, mcp=servers, personas={"dev": persona})) as served,
+    ):
+        await served.gateway.state.mcp.look()
+        for vendor, model in MODELS.items():
+            wire = "helper.echo" if vendor == "gemini" else legal("helper.echo")
+            upstream.script(Script(Call(wire, {"text": "hello"})), Script(Text("It says hello.", chunks=1)))
+            question = [{"role": "user", "content": "Say hello"}]
+            asked = {"messages": question, "persona": "dev", "model": model, "stream": False}
+            got = await served.post("/v1/chat", asked)
+            assert got.json()["text"] == "It says hello.", got.body
+        assert evil.calls == ["echo"] * 3
