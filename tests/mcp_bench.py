@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import evil_mcp
 import pytest
 
+import evil_mcp
 from execution_platform import _json
 from execution_platform.config.mcp import RawMcp, resolve_mcp
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.mcp import McpServers
+from execution_platform.tool_bridge.provenance import Provenance
 
 PLACES = "MCP_TEST_SERVERS"
 """Directories of installed servers, separated by colons; those of `make mcp-servers` unless set."""
@@ -81,6 +82,7 @@ class Evil:
 
 def evil_server(folder: Path, *tools: Mapping[str, Any]) -> Evil:
     """One that lists these tools."""
+    folder.mkdir(exist_ok=True)
     evil = Evil(folder / "evil.json")
     evil.lists(*tools)
     return evil
@@ -95,9 +97,20 @@ class Bench:
     workspace: Path
     told: list[tuple[str, Mapping[str, object]]] = field(default_factory=list[tuple[str, Mapping[str, object]]])
 
-    async def call(self, tool: str, /, *, tenant: str = "default", run: str | None = None, **args: object) -> Any:
+    async def call(
+        self,
+        tool: str,
+        /,
+        *,
+        tenant: str = "default",
+        run: str | None = None,
+        seen: Provenance | None = None,
+        **args: object,
+    ) -> Any:
         """The result of one call."""
-        context = ToolContext(self.workspace, "call-1", tenant=tenant, run_id=run)
+        context = ToolContext(
+            self.workspace, "call-1", tenant=tenant, run_id=run, provenance=Provenance() if seen is None else seen
+        )
         return (await self.registry.invoke(tool, args, context=context)).output
 
     @property

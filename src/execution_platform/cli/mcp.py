@@ -38,7 +38,7 @@ def list_servers(config: ConfigFile = None, *, as_json: Json = False) -> None:
 
 
 @app.command("test")
-def test_server(server: Server, config: ConfigFile = None, *, as_json: Json = False) -> None:
+def examine(server: Server, config: ConfigFile = None, *, as_json: Json = False) -> None:
     """Speak to a server of the configuration, and say which of its tools may be used."""
     with told():
 

@@ -75,6 +75,10 @@ class RawMcpServer(Raw):
         description="The worst its tools can do; network for an address and exec for a program unless set. What a server "
         "says of itself does not count.",
     )
+    trusted: bool = Field(
+        default=False,
+        description="Let runs call it that have read both private data and text of outsiders: what they send may hold both.",
+    )
     seconds: Seconds = Field(default=60, description="Seconds a call may take.")
     idle_seconds: Seconds = Field(
         default=60, description="Seconds after which a connection, or program, that nobody uses is ended."
@@ -143,10 +147,16 @@ class McpServerConfig:
     tools: frozenset[str] | None = None
     """None for all."""
     side_effect: ServerEffect = "exec"
+    trusted: bool = False
     seconds: float = 60.0
     idle_seconds: float = 60.0
     result: int = _MIB
     """Bytes of the largest message."""
+
+    @property
+    def sends(self) -> bool:
+        """Whether what it is asked can leave the machine."""
+        return isinstance(self.place, McpAddress) or self.place.network or not self.place.sandbox
 
     @property
     def secrets(self) -> tuple[SecretRef, ...]:
@@ -203,6 +213,7 @@ def _server(name: str, raw: RawMcpServer) -> McpServerConfig:
         place=place,
         tools=None if raw.tools is None else frozenset(raw.tools),
         side_effect=raw.side_effect or ("network" if raw.url is not None else "exec"),
+        trusted=raw.trusted,
         seconds=raw.seconds,
         idle_seconds=raw.idle_seconds,
         result=raw.result,

@@ -89,7 +89,7 @@ class Edge:
                 raise UnprocessableRequest(
                     f"the request body is not usable JSON: {error}", code="invalid_json"
                 ) from None
-            if defines_program(given):
+            if defines_program(given.value):
                 raise UnprocessableRequest(
                     "no path takes programs to start: MCP servers with a command are configured in the operator's file alone",
                     code="stdio_not_permitted",

@@ -149,7 +149,7 @@ class ToolRegistry:
                 if not isinstance(published, ToolProtocol):
                     raise ConfigError(f"entry point {ENTRY_POINTS}: {entry.name} ({entry.value}) is no tool")
                 self._add(published)
-        return {**self._builtin, **{**self._remote, **self._tools}}
+        return {**self._builtin, **self._remote, **self._tools}
 
     def _add(self, tool: ToolProtocol) -> None:
         # It is somebody else's object, so its types are not to be taken for granted.

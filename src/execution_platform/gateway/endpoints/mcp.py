@@ -59,8 +59,10 @@ async def mcp(
     request_id: RequestId,
     x_ep_persona: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """One message of the Model Context Protocol, 2026-07-28 or earlier: the tools that the key, and the persona of the header
-    `x-ep-persona`, may use. A call passes the same checks as `/v1/tools/invoke`.
+    """One message of the Model Context Protocol, 2026-07-28 or earlier.
+
+    It offers the tools that the key, and the persona of the header `x-ep-persona`, may use. A call passes the same checks as
+    `/v1/tools/invoke`.
     """
     del request
     if not state.snapshot.config.mcp.offer:

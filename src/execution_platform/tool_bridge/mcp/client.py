@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
+from execution_platform import _json
 from execution_platform.config.mcp import McpServerConfig
 from execution_platform.exceptions import ExecutionPlatformError, ToolError
 from execution_platform.observability.logging import Tell
@@ -59,8 +60,13 @@ class McpTool:
         )
 
     async def execute_in(self, context: ToolContext, args: Mapping[str, object]) -> ToolResult:
-        """Ask the server. Raises `ToolError`."""
-        return await self._server.call(self._pin, args, context)
+        """Ask the server. Raises `ToolError`; `ToolDenied` where the run has seen too much to send it anything (H4)."""
+        config = self._server.config
+        if config.sends:
+            context.provenance.check(f"mcp://{config.name}", trusted=config.trusted, size=len(_json.dumps(args)))
+        result = await self._server.call(self._pin, args, context)
+        context.provenance.untrusted = True
+        return result
 
 
 class McpServers:

@@ -9,6 +9,7 @@ are those the operator wrote (M10).
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -16,20 +17,23 @@ from execution_platform.exceptions import ToolError
 from execution_platform.transport.egress import Egress, EgressPolicy
 
 if TYPE_CHECKING:
-    from mcp.client import TransportStreams
+    from mcp.client._transport import TransportStreams
 
     from execution_platform.transport.http import Reply
 
 _DROPPED: Final = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent"}
 )
+_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 _LISTENING: Final = 405
 
 
 def policy_of(url: str, *, internal: bool, seconds: float, most: int) -> EgressPolicy:
-    """What may be reached for a server at `url`."""
-    del url
-    return EgressPolicy("MCP server", loopback=internal, seconds=seconds, most=most)
+    """What may be reached for a server at `url`: public addresses over https; with `internal` this place, wherever it is."""
+    parts = urlsplit(url)
+    port = parts.port or _PORTS.get(parts.scheme, 0)
+    places = (f"{parts.hostname}:{port}",) if internal else ()
+    return EgressPolicy("MCP server", internal=places, plain=internal, seconds=seconds, most=most)
 
 
 class EgressTransport(httpx2.AsyncBaseTransport):

@@ -104,4 +104,4 @@ async def serve_stdio(offered: Offered) -> None:
     from mcp.server.stdio import stdio_server
 
     async with stdio_server() as (received, sent):
-        await server.run(received, sent)
+        await server.run(received, sent, server.create_initialization_options())

@@ -17,12 +17,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
-from execution_platform.exceptions import ExecutionPlatformError, ToolError, ToolTimeout
+from execution_platform.exceptions import ExecutionPlatformError, ProviderError, ToolError, ToolTimeout
 from execution_platform.tool_bridge.mcp.pins import Definition
 
 if TYPE_CHECKING:
     from mcp import Client
-    from mcp.client import ReadStream, TransportStreams
+    from mcp.client._transport import ReadStream, TransportStreams
     from mcp.shared.message import SessionMessage
 
 UNASKED: Final = 1000
@@ -30,6 +30,8 @@ UNASKED: Final = 1000
 _MOST_PAGES: Final = 20
 _MOST_TOOLS: Final = 500
 _CLOSE_SECONDS: Final = 5.0
+_LAST_SECONDS: Final = 1.0
+"""How long the owner of a broken conversation may take to say what broke it."""
 
 Opener = Callable[[], "AbstractAsyncContextManager[TransportStreams]"]
 T = TypeVar("T")
@@ -92,7 +94,7 @@ class Bounded:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         await self.aclose()
 
@@ -155,7 +157,10 @@ class Session:
             return await question(self._client)
         except ExecutionPlatformError:
             raise
-        except Exception as error:  # noqa: BLE001 - the tool call: whatever a server makes the SDK raise is its failure
+        except Exception as error:
+            if _is_end(error):
+                self._closing.set()
+                await asyncio.wait({self._owner}, timeout=_LAST_SECONDS)
             raise self._told(self._failure or error) from error
 
     async def definitions(self) -> Sequence[Definition]:
@@ -223,21 +228,29 @@ class Session:
         """A failure in words that say nothing of this machine; what the server says of itself is cut."""
         if self._bounded is not None and self._bounded.exceeded:
             return McpFailed(f"the MCP server {self._server} sent more than {UNASKED} messages that nobody asked for")
-        own = _own_error(failure)
-        if own is not None:
+        own = _found(failure)
+        if own is not None and not isinstance(own, ProviderError):
             return own
-        said = _said(failure)
+        said = _said(failure) if own is None else own.message
         return McpFailed(f"the MCP server {self._server} failed{': ' + said if said else ' and did not say why'}")
 
 
-def _own_error(failure: BaseException | None) -> ExecutionPlatformError | None:
+def _found(failure: BaseException | None) -> ExecutionPlatformError | None:
     """An error of the platform's own within what was raised."""
     if isinstance(failure, ExecutionPlatformError):
         return failure
     if isinstance(failure, BaseExceptionGroup):
         inner = cast("BaseExceptionGroup[BaseException]", failure).exceptions
-        return next((found for each in inner if (found := _own_error(each)) is not None), None)
+        return next((found for each in inner if (found := _found(each)) is not None), None)
     return None
+
+
+def _is_end(error: BaseException) -> bool:
+    """Whether the SDK says that the conversation is over."""
+    from mcp import MCPError
+    from mcp_types import CONNECTION_CLOSED
+
+    return isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
 
 
 def _said(failure: BaseException | None) -> str:

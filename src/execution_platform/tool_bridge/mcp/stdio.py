@@ -24,7 +24,7 @@ from execution_platform.tool_bridge.sandbox.workspace import survey, user_of
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-    from mcp.client import TransportStreams
+    from mcp.client._transport import TransportStreams
     from mcp.shared.message import SessionMessage
 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
@@ -34,6 +34,7 @@ _NET: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 _SYSTEM: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _BIND: Final = 'mount -n --bind . /mnt; exec "$@"'
 _PLACE: Final = "{workspace}"
+_CHUNK: Final = 64 * 1024
 _GRACE: Final = 1.0
 """Seconds a program has to end after its input has."""
 
@@ -200,4 +201,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await process.wait()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    # The pipe counts as open until its end was read; who left the session may hold it.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE):
+            while process.stdout is not None and await process.stdout.read(_CHUNK):
+                pass
     await process.wait()
