@@ -64,7 +64,9 @@ def test_the_tools_are_offered_where_the_names_of_the_gateway_are_known(
 
 def test_secrets_are_known_as_such() -> None:
     found = resolve_mcp(
-        servers(a={"command": "x", "env": {"T": "canary-1"}}, b={"url": "https://x.example", "headers": {"a": "canary-2"}}),
+        servers(
+            a={"command": "x", "env": {"T": "canary-1"}}, b={"url": "https://x.example", "headers": {"a": "canary-2"}}
+        ),
         "127.0.0.1",
         [],
     )
