@@ -20,6 +20,7 @@ from execution_platform.exceptions import (
     ExecutionPlatformError,
     InvalidToolArguments,
     PermissionDenied,
+    ToolDenied,
     ToolError,
     ToolNotFound,
 )
@@ -145,7 +146,7 @@ class Bridge:
     def failed(self, call: ToolCallPart, error: ExecutionPlatformError) -> Done:
         """The answer of a call that went wrong."""
         known = isinstance(error, ToolError | PermissionDenied) and error.code in CODES
-        code = error.code if known else "tool_error"
+        code = error.code if known else "permission_denied" if isinstance(error, ToolDenied) else "tool_error"
         shown = visible(error.message, self._characters)
         text = _json.dumps({"error": {"code": code, "message": shown.text}}).decode()
         return Done(call, text, code, shown.hidden, shown.left_out)

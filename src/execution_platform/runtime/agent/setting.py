@@ -12,6 +12,7 @@ from execution_platform.runtime.agent.told import Emit, Told
 from execution_platform.spi.request import ChatRequest
 from execution_platform.tool_bridge.approval import Approval, Permit
 from execution_platform.tool_bridge.bridge import Invoke, Why
+from execution_platform.tool_bridge.provenance import Provenance
 
 
 class Model(Protocol):
@@ -46,6 +47,10 @@ class Setting:
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NullJournal)
     spent: Spent = field(default_factory=Spent)
+    provenance: Provenance = field(default_factory=Provenance)
+    """What the run has seen, for all of its agents (H4)."""
+    notes: dict[str, object] = field(default_factory=dict[str, object])
+    """What tools keep for the rest of the run."""
     restarts: int = 0
     """How often a turn that broke off may be asked for again although a part of it was shown."""
     clock: asyncio.Timeout | None = None
