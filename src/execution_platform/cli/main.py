@@ -20,6 +20,7 @@ from execution_platform.cli import (
     providers,
     run,
     serve,
+    workflow,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
 app.add_typer(run.app, name="runs")
+app.add_typer(workflow.app, name="workflow")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's
