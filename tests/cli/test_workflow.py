@@ -1,6 +1,7 @@
 """`ep workflow`: three vendors, one after the other and at once, killed and taken up again, with and without a gateway."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -208,15 +209,17 @@ def test_killed_between_two_phases_it_goes_on_with_the_next(machine: Machine) ->
     assert "Judge THE CODE by THE DESIGN" in machine.asked()[3][1]
 
 
-def test_killed_within_a_phase_its_run_goes_on_from_its_last_turn(
-    machine: Machine, upstream: ThreadedUpstream[FakeUpstream]
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_interrupted_within_a_phase_its_run_goes_on_from_its_last_turn(
+    machine: Machine, upstream: ThreadedUpstream[FakeUpstream], number: signal.Signals
 ) -> None:
     gate = machine.upstream.gate("second turn")
     machine.answers(Write=[Script(WRITE), Script(Text("THE CODE", chunks=1), gate=gate)])
     process = machine.start("run", "../flow.yaml", "-i", "task=a clock")
     upstream.wait_until(lambda meter: len(meter) == 3, within=30)
-    process.kill()
-    process.communicate()
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
     machine.upstream.release("second turn")
     listed: Any = _json.loads(machine.here("list", "--json").stdout)
     resumed = machine.ep("resume", listed[0]["id"], "--json")

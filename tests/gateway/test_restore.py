@@ -143,6 +143,7 @@ def test_a_restored_backup_and_the_journal_are_all_that_was_acknowledged(kept: K
             await ask(gateway.url, BEFORE)
             await grown_to(kept.url, BEFORE)
             await asyncio.gather(ask(gateway.url, MEANWHILE), asyncio.to_thread(kept.back_up))
+            await grown_to(kept.url, BEFORE + MEANWHILE)
             await asyncio.to_thread(kept.lose)
             await ask(gateway.url, AFTERWARDS)
             if gateway.process is not None:

@@ -23,6 +23,7 @@ from execution_platform.spi.messages import Message
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.spi.usage import Usage
+from execution_platform.tool_bridge.aliases import tool_names
 from execution_platform.tool_bridge.approval import Asked as Question
 from execution_platform.tool_bridge.approval import Verdict
 from execution_platform.workflow.worker import Asked, Hear, Worker
@@ -63,7 +64,9 @@ class AtGateway:
             persona=asked.persona,
             workspace=str(asked.workspace),
             mode=asked.mode,
-            options=RunOptions(model=asked.model, tools=asked.tools, limits=asked.limits),
+            options=RunOptions(
+                model=asked.model, system=asked.system, tools=tool_names(asked.tools), limits=asked.limits
+            ),
             on_event=hear,
             approve=lambda event: self._confirm(str(event.data["name"]), event.data["args"], str(event.data["reason"])),
         )
@@ -95,9 +98,10 @@ class InProcess:
 
     async def run(self, asked: Asked, hear: Hear) -> RunResult:
         """See `Worker`."""
-        tools = None if asked.tools is None else tuple(ToolDefinition(name) for name in asked.tools)
+        names = tool_names(asked.tools)
+        tools = None if names is None else tuple(map(ToolDefinition, names))
         order = Order(
-            request=ChatRequest((Message("user", asked.task),), asked.model, tools=tools),
+            request=ChatRequest((Message("user", asked.task),), asked.model, system=asked.system, tools=tools),
             principal=_HERE,
             persona=asked.persona,
             workspace=str(asked.workspace),

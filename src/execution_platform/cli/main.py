@@ -14,14 +14,17 @@ from execution_platform.cli import (
     doctor,
     explain,
     keys,
+    mcp,
     notices,
     personas,
     prices,
     providers,
     run,
     serve,
+    tools,
     workflow,
 )
+from execution_platform.cli.hive import env as hive_env
 
 app = typer.Typer(
     name="ep",
@@ -41,10 +44,13 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
+app.add_typer(hive_env.app, name="hive")
 app.add_typer(keys.app, name="keys")
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
 app.add_typer(run.app, name="runs")
+app.add_typer(tools.app, name="tools")
 app.add_typer(workflow.app, name="workflow")
 
 

@@ -67,6 +67,7 @@ _LINES: Mapping[str, str] = {
     "outcome_unknown": "! nobody knows whether {name} took effect before the interruption; it was not repeated",
     "run_resumed": "· goes on after {turns} turns",
     "turn_restarted": "· the answer broke off ({code}); asked again",
+    "waiting": "· waits {seconds} s for a limit ({code})",
     "error": "! {error}",
 }
 

@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913 - each is an option
 
     Exit codes: 0 done, 1 failed, 4 stopped by a limit, 130 interrupted.
     """
+    from execution_platform.cli.progress import Progress
     from execution_platform.cli.running import work
     from execution_platform.workflow.worker import Asked
 
@@ -58,7 +59,7 @@ def run(  # noqa: PLR0913 - each is an option
             model=model,
             limits={} if steps is None else {"steps": steps},
         )
-        result = asyncio.run(work(read_settings(config), asked, url, quiet=as_json))
+        result = asyncio.run(work(read_settings(config), asked, url, Progress(quiet=as_json).show))
         _tell(result, as_json=as_json)
 
 

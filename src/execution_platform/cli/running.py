@@ -13,18 +13,18 @@ from execution_platform.exceptions import ConfigError, RouterError
 from execution_platform.runtime.agent.store import Row, RunStore
 from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
-from execution_platform.workflow.worker import Asked
+from execution_platform.workflow.worker import Asked, Hear
 
 _HIDDEN = frozenset({"request", "options", "worker", "leased_until", "epoch", "cancel", "cost_nanos"})
 T = TypeVar("T")
 
 
-async def work(settings: Settings, asked: Asked, url: str | None, *, quiet: bool) -> RunResult:
-    """Run it, and show its progress. Raises what the run failed with."""
+async def work(settings: Settings, asked: Asked, url: str | None, hear: Hear) -> RunResult:
+    """Run it, and tell `hear` what happens. Raises what the run failed with."""
     if not asked.workspace.is_dir():
         raise ConfigError(f"--cwd: there is no directory {asked.workspace}; make it first")
     async with hands(settings, url, asked.workspace, confirm) as worker:
-        return await worker.run(asked, Progress(quiet=quiet).show)
+        return await worker.run(asked, hear)
 
 
 async def resume(settings: Settings, run_id: str, url: str | None, *, quiet: bool) -> RunResult:

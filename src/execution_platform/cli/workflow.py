@@ -130,6 +130,14 @@ def check_workflow(file: File, *, as_json: Json = False) -> None:
         print_table(str(found["name"]), columns, rows)
 
 
+@app.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a workflow's file, for editors."""
+    from execution_platform.workflow.schema import workflow_schema
+
+    print_json(workflow_schema())
+
+
 def _tell(found: "Report", file: Path | None, *, as_json: bool) -> None:
     _show(found, file, as_json=as_json)
     if found.status != "done":

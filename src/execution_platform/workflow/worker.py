@@ -1,6 +1,6 @@
 """Who carries out the phases: what they are asked, and what comes back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,8 +22,9 @@ class Asked:
     mode: PermissionMode | None = None
     """None: the persona's own."""
     model: str | None = None
-    tools: tuple[str, ...] | None = None
-    """None: all of the persona."""
+    system: str | None = None
+    tools: Sequence[str] | None = None
+    """Names of tools, in any of their spellings; None: all of the persona."""
     limits: Mapping[str, float | int] = field(default_factory=dict[str, float | int])
 
 

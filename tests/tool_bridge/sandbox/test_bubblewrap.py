@@ -117,6 +117,15 @@ def test_it_works_in_the_event_loop_of_the_server(tmp_path: Path) -> None:
         runner.run(both())
 
 
+@in_loop
+async def test_only_what_is_limited_in_size_can_be_written(tmp_path: Path) -> None:
+    """X5: the root, /dev and /etc inside are memory of the machine, and stay as they are."""
+    outcome = await Box(tmp_path).sh(
+        "for f in / /dev /etc /run /usr /home /mnt; do echo x > $f/made 2>/dev/null && echo $f; done"
+    )
+    assert outcome.stdout == b""
+
+
 # --- X3 ---
 
 

@@ -4,11 +4,12 @@ Tokens of this API go out as they are; tokens of other providers are sealed into
 signature of thinking or, for text and calls, a `redacted_thinking` block beside them (see `wire`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from execution_platform.dialects import envelope
 from execution_platform.dialects.anthropic.blocks import is_native_citation, is_provider_run
+from execution_platform.dialects.anthropic.signed_text import mark
 from execution_platform.dialects.anthropic.wire import (
     ALONE,
     FINISH,
@@ -107,6 +108,22 @@ def _text(part: TextPart, path: str, answer: Answer) -> list[Object]:
     blocks = [answer.finish(block, part)]
     if part.signature is not None:
         blocks.append(beside(part.signature, PREVIOUS))
+    return blocks
+
+
+def encode_run(run: Sequence[Part], number: int, answer: Answer) -> list[Object]:
+    """The blocks of parts that share one, the first of which is part `number` of the answer."""
+    texts = [part for part in run if isinstance(part, TextPart)]
+    if len(texts) < 2 or answer.native:
+        return [
+            block for at, part in enumerate(run, number) for block in encode_answer_part(part, f"content[{at}]", answer)
+        ]
+    citations = tuple(citation for part in texts for citation in part.citations)
+    whole = replace(texts[0], text="".join(part.text for part in texts), citations=citations, signature=None)
+    blocks = _text(whole, f"content[{number}]", answer)
+    for at, part in enumerate(texts):
+        if part.signature is not None:
+            blocks.append(beside(part.signature, mark(len(part.text), is_first=at == 0, is_last=False)))
     return blocks
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from execution_platform.dialects import envelope
-from execution_platform.dialects.anthropic.wire import ALONE, NAME, NEXT, PREVIOUS, RESULT, arguments_text
+from execution_platform.dialects.anthropic.signed_text import is_mark, signed
+from execution_platform.dialects.anthropic.wire import ALONE, NAME, NEXT, RESULT, arguments_text
 from execution_platform.dialects.take import Object, Taker, as_list, as_object, as_str, wrong
 from execution_platform.exceptions import InvalidRequest
 from execution_platform.spi.parts import (
@@ -175,7 +176,7 @@ def _redacted(take: Taker, how: Blocks) -> Part:
 
 
 def _is_marker(part: Part) -> bool:
-    return isinstance(part, ThinkingPart) and part.redacted and part.id in (NEXT, PREVIOUS, ALONE)
+    return isinstance(part, ThinkingPart) and part.redacted and (part.id in (NEXT, ALONE) or is_mark(part.id))
 
 
 def _attached(parts: Sequence[Part]) -> list[Part]:
@@ -188,7 +189,7 @@ def _attached(parts: Sequence[Part]) -> list[Part]:
         elif _is_marker(part) and part.id == ALONE:
             out.append(TextPart("", signature=part.signature))
         elif _is_marker(part):
-            out[-1:] = [replace(last, signature=part.signature) for last in out[-1:]]
+            out[-1:] = [each for last in out[-1:] for each in signed(last, part.id or "", part.signature)]
         elif waiting is not None:
             out.append(replace(part, signature=waiting.signature))
             waiting = None

@@ -7,13 +7,14 @@ from typing import cast
 from execution_platform import _json
 from execution_platform.dialects.anthropic.answer import (
     Answer,
-    encode_answer_part,
+    encode_run,
     extra_members,
     is_call,
     stop_members,
 )
 from execution_platform.dialects.anthropic.errors import stream_error
 from execution_platform.dialects.anthropic.parts import Blocks, decode_content
+from execution_platform.dialects.anthropic.signed_text import runs
 from execution_platform.dialects.anthropic.usage import decode_usage, encode_usage, merge
 from execution_platform.dialects.anthropic.wire import FINISH
 from execution_platform.dialects.base import Downstream, Encoded, Upstream
@@ -131,8 +132,10 @@ def encode_response(response: ChatResponse, downstream: Downstream) -> Encoded:
     answer = Answer(response.origin)
     message = response.message
     content: list[Object] = []
-    for number, part in enumerate(message.parts):
-        content.extend(encode_answer_part(part, f"content[{number}]", answer))
+    number = 0
+    for run in runs(message.parts):
+        content.extend(encode_run(run, number, answer))
+        number += len(run)
     for number in range(1, len(response.outputs)):
         answer.lose(f"outputs[{number}]", "there is room for one answer only", "content")
     for name in ("grounding", "safety"):

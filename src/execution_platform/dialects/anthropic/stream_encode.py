@@ -23,6 +23,7 @@ from execution_platform.dialects.anthropic.answer import (
 )
 from execution_platform.dialects.anthropic.errors import error_frame
 from execution_platform.dialects.anthropic.response import message_id
+from execution_platform.dialects.anthropic.signed_text import joins, mark
 from execution_platform.dialects.anthropic.usage import delta_usage, encode_usage
 from execution_platform.dialects.anthropic.wire import ALONE, NAME, NEXT, PREVIOUS
 from execution_platform.dialects.base import Downstream
@@ -72,12 +73,16 @@ class Encoder:
         "_finished",
         "_hot",
         "_kept",
+        "_length",
         "_next",
         "_opened",
         "_out",
         "_part",
         "_prefix",
+        "_resting",
         "_seal",
+        "_sealed",
+        "_signed",
         "_started",
         "_summary",
         "_usage",
@@ -104,6 +109,14 @@ class Encoder:
         """Index of the part whose text deltas need nothing but the prefix."""
         self._prefix = b""
         self._seal: Signature | None = None
+        self._signed: list[bool] = []
+        """Whether each text of the open block is signed; empty when the block is none of text."""
+        self._sealed: list[tuple[Signature, int, bool]] = []
+        """The tokens of those texts, for behind the block: with the text's length and whether it is the first."""
+        self._resting = False
+        """Whether the last text is complete and its block still open: a further text may share it."""
+        self._length = 0
+        """Characters of a signed text so far."""
         self._summary: int | None = None
         self._kept: list[str] = []
         """Text of a part that goes out whole."""
@@ -137,13 +150,16 @@ class Encoder:
         if self._failed or finished is None:
             return b""
         self._finished = None
+        self._end_text()
+        rest = b"".join(self._out)
+        self._out.clear()
         answer = self._answer
         usage = delta_usage(encode_usage(self._usage, native=answer.native))
         delta = stop_members(finished.finish, answer, calls=self._calls)
         payload: Object = {"type": "message_delta", "delta": delta, "usage": usage}
         for name, value in extra_members(finished.extra or {}, answer).items():
             (delta if name == "container" else payload)[name] = value
-        return event_frame("message_delta", _dumps(payload)) + _STOP
+        return rest + event_frame("message_delta", _dumps(payload)) + _STOP
 
     def _event(self, event: Event) -> None:
         match event:
@@ -260,6 +276,7 @@ class Encoder:
 
     def _block(self, block: Object) -> None:
         """Start a block."""
+        self._end_text()
         self._write({"type": "content_block_start", "index": self._next, "content_block": block})
         self._next += 1
         self._opened = True
@@ -267,6 +284,7 @@ class Encoder:
     def _stop_block(self) -> None:
         self._write({"type": "content_block_stop", "index": self._next - 1})
         self._opened = False
+        self._signed.clear()
 
     def _whole(self, block: Object) -> None:
         """A block from start to stop."""
@@ -286,10 +304,42 @@ class Encoder:
 
     def _text(self, text: str) -> None:
         if not self._opened and isinstance(self._part, TextPart):
-            self._block({"type": "text", "text": "", **self._leftovers(self._part)})
-            self._hot = -1 if self._current is None else self._current
-            self._prefix = _DELTA % (self._next - 1)
+            self._open_text(self._part)
+        self._length += len(text)
         self._out += (self._prefix, _dumps(text), _DELTA_END)
+
+    def _open_text(self, part: TextPart) -> None:
+        """A text begins: in a block of its own, or in that of the text before it if one of them is signed."""
+        is_signed = self._seal is not None
+        if self._resting and joins(self._signed, is_signed=is_signed):
+            self._resting, self._opened = False, True
+        else:
+            self._block({"type": "text", "text": "", **self._leftovers(part)})
+        self._signed.append(is_signed)
+        # The length of a signed text must be known, so its pieces take the long way.
+        self._hot = -1 if self._current is None or is_signed else self._current
+        self._prefix = _DELTA % (self._next - 1)
+        self._length = 0
+
+    def _rest(self) -> None:
+        """The open text is complete; its block waits for a text that shares it."""
+        if self._seal is not None:
+            self._signed[-1] = True
+            where = (self._seal, self._length, len(self._signed) == 1)
+            self._sealed.append(where)
+        self._resting, self._opened = True, False
+
+    def _end_text(self) -> None:
+        """End the block of complete texts, and say whose the tokens are."""
+        if not self._resting:
+            return
+        self._resting = False
+        tokens, alone = self._sealed.copy(), len(self._signed) == 1
+        self._stop_block()
+        self._sealed.clear()
+        self._signed.clear()
+        for seal, length, is_first in tokens:
+            self._whole(beside(seal, mark(length, is_first=is_first, is_last=alone)))
 
     def _delta(self, delta: Delta) -> None:
         match delta:
@@ -346,6 +396,9 @@ class Encoder:
             value = thinking_token(part, self._answer)
             if value:
                 self._put({"type": "signature_delta", "signature": value})
+        if isinstance(part, TextPart) and not self._answer.native:
+            self._rest()
+            return
         self._stop_block()
         if self._seal is not None and not isinstance(part, ThinkingPart):
             self._whole(beside(self._seal, PREVIOUS))

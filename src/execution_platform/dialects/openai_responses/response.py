@@ -165,5 +165,7 @@ def encode_output(parts: tuple[Part, ...], answer: answers.Answer) -> list[Objec
 
 
 def joins(before: TextPart, part: TextPart, answer: answers.Answer) -> bool:
-    """Whether two texts stood in one message item."""
-    return answer.same and part.group is not None and before.group == part.group
+    """Whether two texts stood in one message item, or are pieces of one that another provider signed in part."""
+    if not answer.same:
+        return before.signature is not None or part.signature is not None
+    return part.group is not None and before.group == part.group

@@ -51,6 +51,7 @@ class _MessageItem:
     """A message item on the wire: its texts so far."""
 
     first: TextPart
+    last: TextPart
     number: int
     id: str
     content: list[Object] = field(default_factory=list[Object])
@@ -240,13 +241,13 @@ class Encoder:
 
     def _begin_text(self, index: int, part: TextPart) -> None:
         message = self._message
-        if message is not None and not (message.open == 0 and joins(message.first, part, self._answer)):
+        if message is not None and not (message.open == 0 and joins(message.last, part, self._answer)):
             self._close_message()
             message = None
         if message is None:
             number = self._next()
             item = answers.message_item(part, (), self._answer, number, "in_progress")
-            message = self._message = _MessageItem(part, number, str(item["id"]))
+            message = self._message = _MessageItem(part, part, number, str(item["id"]))
             self._write("response.output_item.added", {"output_index": number, "item": item})
         message.open += 1
         opened = _Open(OpenPart(replace(part, text="")), message.number, message.id, message, len(message.content))
@@ -376,5 +377,4 @@ class Encoder:
         self._piece("response.content_part.done", opened, content_index=opened.place, part=wire)
         message.content.append(wire)
         message.open -= 1
-        if not self._answer.same:
-            self._close_message()
+        message.last = part
