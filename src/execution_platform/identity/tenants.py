@@ -1,6 +1,6 @@
 """Tenants: who shares an installation and sees nothing of the others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,8 @@ from execution_platform.storage.engine import Storage
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
+
+    from execution_platform.storage.local import Session
 
 _KIND = "tenant"
 
@@ -53,6 +55,8 @@ class Wishes(NamedTuple):
 
 async def wishes(storage: Storage) -> Wishes:
     """Those of all tenants that have any. Raises `DatabaseUnavailable`."""
+    if not storage.is_postgresql:
+        return _told(await storage.local(_wishes))
     from sqlalchemy import select
 
     from execution_platform.storage.schema import tenants
@@ -63,9 +67,18 @@ async def wishes(storage: Storage) -> Wishes:
     )
     async with storage.read() as connection:
         rows = (await connection.execute(asked)).all()
+    return _told([row.tuple() for row in rows])
+
+
+def _wishes(session: "Session") -> list[Any]:
+    asked = "SELECT id, store_content, retention_days FROM tenants WHERE store_content OR retention_days IS NOT NULL"
+    return session.connection.execute(asked).fetchall()
+
+
+def _told(rows: Sequence[tuple[str, bool, int | None]]) -> Wishes:
     return Wishes(
-        frozenset(row.id for row in rows if row.store_content),
-        {row.id: row.retention_days for row in rows if row.retention_days is not None},
+        frozenset(tenant for tenant, content, _ in rows if content),
+        {tenant: days for tenant, _, days in rows if days is not None},
     )
 
 

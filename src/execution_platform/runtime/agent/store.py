@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from execution_platform.storage.local import Session
+
 LEASE = timedelta(seconds=30)
 OPEN = ("running", "waiting")
 Row = Mapping[str, Any]
@@ -103,11 +105,13 @@ class RunStore:
 
     async def open_runs(self) -> list[Row]:
         """Every run that is not over, whoever works on it."""
+        await self._ready()
+        if not self._storage.is_postgresql and not await self._storage.local(_any_open):
+            return []  # asked at every start, so without what the other statements need in memory
         from sqlalchemy import select
 
         from execution_platform.storage.schema import runs
 
-        await self._ready()
         async with self._storage.read() as connection:
             found = await connection.execute(select(runs).where(runs.c.status.in_(OPEN)))
             return [dict(row) for row in found.mappings()]
@@ -300,3 +304,9 @@ def paths(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         found.setdefault(entry.path, []).append(entry)
     return found
+
+
+def _any_open(session: "Session") -> bool:
+    marks = ", ".join("?" * len(OPEN))
+    asked = f"SELECT EXISTS (SELECT 1 FROM runs WHERE status IN ({marks}))"  # noqa: S608 - marks only
+    return bool(session.connection.execute(asked, OPEN).fetchone()[0])
