@@ -22,6 +22,7 @@ from execution_platform.cli import (
     run,
     serve,
     tools,
+    workflow,
 )
 from execution_platform.cli.hive import env as hive_env
 
@@ -50,6 +51,7 @@ app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
 app.add_typer(run.app, name="runs")
 app.add_typer(tools.app, name="tools")
+app.add_typer(workflow.app, name="workflow")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's

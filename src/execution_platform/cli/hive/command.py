@@ -38,8 +38,9 @@ def _prompt(wanted: Wanted) -> str:
 
 
 async def _work(wanted: Wanted, prompt: str, environ: Mapping[str, str]) -> int:
-    from execution_platform.cli.running import Asked, work
+    from execution_platform.cli.running import work
     from execution_platform.cli.snapshot import read_settings
+    from execution_platform.workflow.worker import Asked
 
     cwd = Path.cwd()
     transcript = Transcript(wanted, cwd, _write)
@@ -49,14 +50,13 @@ async def _work(wanted: Wanted, prompt: str, environ: Mapping[str, str]) -> int:
         workspace=cwd,
         mode=wanted.mode,
         model=wanted.model,
-        steps=wanted.steps,
+        limits={} if wanted.steps is None else {"steps": wanted.steps},
         system=wanted.system,
         tools=wanted.tools,
-        quiet=True,
     )
     url = next((environ[name] for name in _URLS if environ.get(name)), None)
     try:
-        result = await work(read_settings(None), asked, url, transcript)
+        result = await work(read_settings(None), asked, url, transcript.show)
     except ExecutionPlatformError as error:
         transcript.fail(error.message)
         sys.stderr.write(f"claude: {error.message} ({error.code})\n")
