@@ -288,3 +288,33 @@ async def test_a_model_uses_a_servers_tool_in_a_run_of_any_vendor(tmp_path: Path
             got = await served.post("/v1/chat", asked)
             assert got.json()["text"] == "It says hello.", got.body
         assert evil.calls == ["echo"] * 3
+
+
+async def names(served: Served) -> set[str]:
+    listed = (await served.get("/v1/tools", authorization=f"Bearer {ALICE}")).json()["tools"]
+    return {each["name"] for each in listed if "." in each["name"]}
+
+
+@in_loop
+async def test_servers_come_and_go_with_the_configuration(tmp_path: Path) -> None:
+    one, two = evil_server(tmp_path / "one", tool("echo")), evil_server(tmp_path / "two", tool("echo"))
+    async with gateway(tmp_path, mcp={"servers": {"one": one.config()}}) as served:
+        state = served.gateway.state
+        await state.mcp.look()
+        assert await names(served) == {"one.echo"}
+        write_config(tmp_path, {**CONFIG, "mcp": {"servers": {"two": two.config()}}})
+        assert await state.lifecycle.reload("api", "test")
+        await state.mcp.look()
+        assert await names(served) == {"two.echo"}
+
+
+@in_loop
+async def test_while_approvals_cannot_be_read_nothing_is_offered_and_everything_else_works(tmp_path: Path) -> None:
+    """M8: a damaged file is no approval, and no reason to stop."""
+    evil = evil_server(tmp_path, tool("echo"))
+    (tmp_path / "mcp").mkdir()
+    (tmp_path / "mcp" / "approved.json").write_text("[")
+    async with gateway(tmp_path, mcp={"servers": {"evil": evil.config()}}) as served:
+        assert await names(served) == set()
+        assert (await send(served, "tools/call", WRITE)).status == 200
+        assert evil.calls == []

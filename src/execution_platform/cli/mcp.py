@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from urllib.parse import quote
 
 import typer
 
@@ -80,7 +81,7 @@ def serve(
     """Offer the tools of a running gateway on standard input and output, under the key in EP_API_KEY."""
     with told():
         settings = read_settings(config)
-        query = "" if persona is None else f"?persona={persona}"
+        query = "" if persona is None else f"?persona={quote(persona, safe='')}"
         tools = cast("list[dict[str, Any]]", ask(settings, url, f"/v1/tools{query}")["tools"])
 
         async def call(name: str, args: Mapping[str, object]) -> "ToolResult":

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, cast
 
 from execution_platform import _json
 from execution_platform.config.mcp import McpServerConfig
-from execution_platform.exceptions import ExecutionPlatformError, ToolError
+from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError
 from execution_platform.observability.logging import Tell
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.mcp.names import full_name
@@ -132,8 +132,13 @@ class McpServers:
         return Offer(tuple(tools), absent)
 
     def tell_offer(self) -> None:
-        """Tell who wants to know what there is now."""
-        self._offered(self.offer())
+        """Tell who wants to know what there is now; nothing, while the approvals cannot be read."""
+        offer = Offer((), {})
+        try:
+            offer = self.offer()
+        except ConfigError as error:
+            self._tell_once("", error)
+        self._offered(offer)
 
     def start(self) -> None:
         """Look after approvals and silent servers from now on."""
@@ -164,25 +169,32 @@ class McpServers:
         while True:
             self._wake.clear()
             if self._servers or self._left:
-                await self.look()
+                try:
+                    await self.look()
+                except ConfigError as error:
+                    self._tell_once("", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS if self._servers else None):
                     await self._wake.wait()
 
     async def _first(self, server: RemoteServer) -> bool:
-        """List a server for the first time; whether that worked. What it is told of a failure is told once."""
+        """List a server for the first time; whether that worked."""
         try:
             judged = await server.look()
         except ExecutionPlatformError as error:
-            if self._told.get(server.name) != error.message:
-                self._told[server.name] = error.message
-                self._tell("mcp_server_failed", "warning", server=server.name, code=error.code, reason=error.message)
+            self._tell_once(server.name, error)
             return False
         self._told.pop(server.name, None)
         for tool, reason in judged.refused.items():
             self._tell("mcp_tool_refused", "warning", server=server.name, tool=tool[:64], reason=reason)
         self._tell("mcp_server_listed", server=server.name, tools=len(judged.approved))
         return True
+
+    def _tell_once(self, server: str, error: ExecutionPlatformError) -> None:
+        """A line for the operator, unless the last one about this server said the same."""
+        if self._told.get(server) != error.message:
+            self._told[server] = error.message
+            self._tell("mcp_server_failed", "warning", server=server, code=error.code, reason=error.message)
 
     def _others(self) -> Iterable[str]:
         """Names that no server's tool may look like."""

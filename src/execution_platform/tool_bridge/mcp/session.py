@@ -167,7 +167,7 @@ class Session:
             if not call.done():
                 call.cancel()
                 await asyncio.wait({call}, timeout=_LAST_SECONDS)
-        error = call.exception()
+        error = McpFailed(f"the MCP server {self._server} was left") if call.cancelled() else call.exception()
         if error is None:
             return call.result()
         if _is_end(error):
