@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run servers test test-vendor chaos chaos-short clients clients-short money load check format bench lock clean docs
+.PHONY: help run servers mcp-servers test test-vendor chaos chaos-short clients clients-short money load check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -49,10 +49,24 @@ servers: ## Install the servers that tests run against (Debian, as root)
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else echo "Not installed:$$missing. The tests that need them are skipped; as root: apt-get install$$missing"; fi
 
+# MCP servers of other people, for the tests that use them: npm packages, and Python ones in an environment of their own.
+MCP_NPM := @modelcontextprotocol/server-everything@2026.8.31 @modelcontextprotocol/server-filesystem@2026.8.31 @modelcontextprotocol/server-memory@2026.8.31
+MCP_PYPI := mcp-server-time==2026.10.19
+
+mcp-servers: .mcp-servers/.ready ## Install the MCP servers that tests talk to (npm and PyPI)
+
+.mcp-servers/.ready:
+	@mkdir -p .mcp-servers
+	@{ command -v npm >/dev/null && npm install --silent --no-audit --no-fund --ignore-scripts --prefix .mcp-servers $(MCP_NPM); } \
+	  || echo "No node MCP servers: the tests that need them are skipped"
+	@{ $(PYTHON) -m venv .mcp-servers/venv && .mcp-servers/venv/bin/pip install -q --disable-pip-version-check $(MCP_PYPI); } \
+	  || echo "No Python MCP servers: the tests that need them are skipped"
+	@touch $@
+
 # What failed beside other tests runs once more, alone: a test that fails then too fails the run.
 ALONE := { test $$? = 1 && echo "Once more, alone:" && $(RUN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
-test: $(VENV)/.dev $(VENDOR)/.ready servers ## Run every check and every test, as CI does
+test: $(VENV)/.dev $(VENDOR)/.ready servers mcp-servers ## Run every check and every test, as CI does
 	@$(MAKE) --no-print-directory check
 	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered || $(ALONE)
 	@$(MAKE) --no-print-directory test-vendor
@@ -67,7 +81,7 @@ $(CLIENTS)/.ready: tests/clients/package-lock.json tests/clients/requirements.tx
 	@command -v npm >/dev/null || { echo "npm is not installed: the clients need node 20 or newer"; exit 1; }
 	@mkdir -p $(CLIENTS)/node && cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/node
 	@echo "Installing the locked clients"
-	@cd $(CLIENTS)/node && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@cd $(CLIENTS)/node && npm install --no-save --ignore-scripts --no-audit --no-fund --silent
 	@rm -rf $(CLIENTS)/python
 	@$(RUN)/pip install $(PIP) --require-hashes --target $(CLIENTS)/python -r tests/clients/requirements.txt
 	@touch $@

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import attempts
 import bodies
 import load
 import uvloop
@@ -191,6 +192,13 @@ def start(bench: Bench) -> None:
         ready.values[server.name] = server.ready_seconds
 
 
+def machinery(bench: Bench) -> None:
+    """What retries, breakers and bulkheads add to a request that nothing happens to."""
+    for count in (1, 3):
+        row = bench.row("resilience", f"retries, breaker, bulkhead; targets: {count}", "us CPU", "<= 15")
+        row.values[GATEWAY] = attempts.added_microseconds(count)
+
+
 MEASURES: dict[str, Callable[[Bench], None]] = {
     "start": start,
     "unary": unary,
@@ -200,6 +208,7 @@ MEASURES: dict[str, Callable[[Bench], None]] = {
     "latency": latency,
     "crowd": crowd,
     "memory": memory,
+    "resilience": machinery,
 }
 
 

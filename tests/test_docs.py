@@ -14,7 +14,9 @@ import pytest
 from execution_platform.config.files import parse_config
 from execution_platform.config.resolve import resolve
 from execution_platform.config.settings import Settings
+from execution_platform.config.yaml import load_yaml
 from execution_platform.providers.registry import specs
+from execution_platform.workflow.reading import workflow_of
 from execution_platform.router.table import RoutingTable
 from serving import serving
 
@@ -121,9 +123,17 @@ def test_a_configuration_on_a_page_is_valid(block: Block) -> None:
     assert resolve(parse_config(block.text), Settings({}), specs()).version_id
 
 
-def test_every_yaml_block_is_a_configuration() -> None:
+WORKFLOWS = [block for page in PAGES for block in blocks(page) if block.text.startswith("# workflow.yaml\n")]
+
+
+@pytest.mark.parametrize("block", WORKFLOWS, ids=lambda block: f"{name_of(block.page)}:{block.line}")
+def test_a_workflow_on_a_page_is_valid(block: Block) -> None:
+    assert workflow_of(load_yaml(block.text)).phases
+
+
+def test_every_yaml_block_is_a_configuration_or_a_workflow() -> None:
     yaml_blocks = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
-    assert yaml_blocks == CONFIGURATIONS
+    assert [block for block in yaml_blocks if block not in CONFIGURATIONS] == WORKFLOWS
     assert len(CONFIGURATIONS) > 5
 
 

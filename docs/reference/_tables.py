@@ -28,6 +28,7 @@ from execution_platform.identity.principal import ROLES
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
 from execution_platform.spi.profile import CAPABILITIES
+from execution_platform.workflow.schema import workflow_schema
 from typer.main import get_command
 
 IDLE_SETTINGS = ("enable_tracing",)
@@ -171,16 +172,37 @@ def configuration_keys() -> str:
         "RawRateLimits": "`rate_limits`",
         "RawRateLimit": "`rate_limits.<scope>.<name>`, `keys[].rate_limit`, `personas.<name>.rate_limit`",
         "RawDrain": "`drain`",
+        "RawTools": "`tools`",
+        "RawHttpTools": "`tools.http`",
+        "RawWebSearch": "`tools.web_search`",
+        "RawCodeTools": "`tools.code`",
+        "RawDbConnection": "`tools.db.connections.<name>`",
     }
     pieces += [_section(title, schema["$defs"][name]) for name, title in titles.items()]
     return "\n\n".join(pieces)
 
 
-def _section(title: str, schema: Mapping[str, Any]) -> str:
+def workflow_keys() -> str:
+    """Every section of a workflow's file with its keys."""
+    schema: Any = workflow_schema()
+    titles = {
+        "RawInput": "`inputs.<name>`",
+        "RawPhase": "`phases.<name>`",
+        "RawPhaseLimits": "`phases.<name>.limits`",
+        "RawCheck": "`phases.<name>.checks[]`",
+        "RawConfiguration": "`configurations.<name>`",
+        "RawOverride": "`configurations.<name>.phases.<phase>`",
+    }
+    pieces = [_section("The whole file", schema, ())]
+    pieces += [_section(title, schema["$defs"][name], ()) for name, title in titles.items()]
+    return "\n\n".join(pieces)
+
+
+def _section(title: str, schema: Mapping[str, Any], idle: Sequence[str] = IDLE_KEYS) -> str:
     required = schema.get("required", ())
     rows = []
     for key, value in schema["properties"].items():
-        if key in IDLE_KEYS:
+        if key in idle:
             continue
         default = value.get("default")
         shown = "required" if key in required else "" if default in (None, [], {}) else f"`{default}`"

@@ -178,7 +178,7 @@ def test_the_same_model_has_its_abilities_wherever_it_is_served():
         ("ollama", "qwen3:8b", {"reasoning": True}),
         ("vllm", "deepseek-ai/DeepSeek-R1", {"reasoning": True}),
         ("llama_cpp", "whatever.gguf", {"logprobs": True, "multiple_outputs": False}),
-        ("embedded", "smollm2-135m-instruct", {"tool_calling": "none", "json_schema": True}),
+        ("embedded", "smollm2-135m-instruct", {"tool_calling": "prompted", "json_schema": True}),
         ("embedded", "multilingual-e5-small", {"embeddings": True, "tool_calling": "none", "context_window": 512}),
         ("openai", "text-embedding-3-small", {"embeddings": True, "streaming": False}),
         ("gemini", "gemini-embedding-001", {"embeddings": True, "vision": False}),

@@ -40,7 +40,18 @@ personas:
   tester: {{prefer: [mock], requires: [streaming], tools: [fs_read], system: "Test."}}
   lonely: {{prefer: [openai]}}
 """
-AREAS = {"python", "packages", "configuration", "prices", "personas", "providers", "gateway", "workspace", "database"}
+AREAS = {
+    "python",
+    "packages",
+    "configuration",
+    "prices",
+    "personas",
+    "providers",
+    "gateway",
+    "workspace",
+    "database",
+    "sandbox",
+}
 USAGE = {"input_tokens": 2, "output_tokens": 3, "cost_usd": 0.5}
 DONE = b"event: done\ndata: " + json.dumps({"reason": "stop", "usage": USAGE, "provider": "p1", "model": "m1"}).encode()
 STREAM = (b'event: token\ndata: {"text":"Hel"}\n\n', b'event: token\ndata: {"text":"lo"}\n\n', DONE + b"\n\n")

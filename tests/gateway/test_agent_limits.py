@@ -259,13 +259,64 @@ async def test_a_personas_words_are_its_tenants_and_no_secret_is_among_what_is_s
     ):
         equip(served)
         upstream.script(Script("done"))
-        a, b = ({"authorization": f"Bearer {key['key']}"} for key in keys)
-        run = (await served.post("/v1/runs", {"persona": "reader", "task": "CANARY-OF-THE-TASK"}, **a)).json()["id"]
-        told = await served.get(f"/v1/runs/{run}/events", **a)
-        row = await served.get(f"/v1/runs/{run}", **a)
+        a, b = (f"Bearer {key['key']}" for key in keys)
+        run = (
+            await served.post("/v1/runs", {"persona": "reader", "task": "CANARY-OF-THE-TASK"}, authorization=a)
+        ).json()["id"]
+        told = await served.get(f"/v1/runs/{run}/events", authorization=a)
+        row = await served.get(f"/v1/runs/{run}", authorization=a)
         assert b"CANARY-OF-THE-PERSONA" not in told.body + row.body
         assert "CANARY-OF-THE-PERSONA" in str(upstream.meter[-1].body)
         for path in (f"/v1/runs/{run}", f"/v1/runs/{run}/events"):
-            got = await served.get(path, **b)
+            got = await served.get(path, authorization=b)
             assert got.status == 404
             assert b"CANARY" not in got.body
+
+
+@in_loop
+async def test_a_budget_of_the_day_ends_the_run_before_the_turn_that_would_break_it(tmp_path: Path) -> None:
+    limited = {**PERSONAS["reader"], "budget": {"daily_usd": 0.02}}
+    async with (
+        FakeUpstream() as upstream,
+        serving(tmp_path, three_vendors(upstream, personas={"reader": limited})) as served,
+    ):
+        equip(served)
+        usage = Tokens(input=1000, output=700)
+        upstream.script(*(Script(Call("read_file", {"path": f"f{n}"}), usage=usage) for n in range(50)))
+        run = (await served.post("/v1/runs", {"persona": "reader", "task": "Go", "max_tokens": 500})).json()["id"]
+        await served.get(f"/v1/runs/{run}/events")
+        row = (await served.get(f"/v1/runs/{run}")).json()
+        assert (row["status"], row["reason"]) == ("stopped", "cost_budget_exceeded")
+        assert row["usage"]["cost_usd"] <= 0.02
+
+
+class Page(Tool):
+    """Brings what outsiders wrote."""
+
+    def __init__(self) -> None:
+        super().__init__("page", "network", {"type": "object"}, repeatable=True)
+
+
+@in_loop
+async def test_a_run_that_read_private_data_and_a_page_may_send_nothing_more_unasked(tmp_path: Path) -> None:
+    """H4, A1: private data and outsiders' words in one run: from then on what sends has to be approved."""
+    mail = {"prefer": ["openai"], "tools": ["read_file", "page"], "permissions": {"page": "full"}}
+    async with (
+        FakeUpstream() as upstream,
+        serving(tmp_path, three_vendors(upstream, personas={"mail": mail})) as served,
+    ):
+        page = Page()
+        served.gateway.state.tools.register(page)
+        served.gateway.state.tools.register(ReadFile())
+        (tmp_path / "tenants" / "default" / "shared").mkdir(parents=True)
+        (tmp_path / "tenants" / "default" / "shared" / "a").write_text("private")
+        upstream.script(
+            Script(Call("page", {"q": 1})),
+            Script(Call("read_file", {"path": "a"})),
+            Script(Call("page", {"q": "private"})),
+            Script("done"),
+        )
+        got = await chat(served, "mail")
+        assert got.json()["reason"] == "stop"
+        assert len(page.calls) == 1
+        assert "outsiders" in str(upstream.meter[-1].body)

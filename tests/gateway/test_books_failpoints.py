@@ -22,7 +22,7 @@ RECOVERY = {"ledger.before_recovery", "ledger.before_lost", "ledger.before_forge
 SERVING = [name for name in EVERY if name not in RECOVERY]
 ON_POSTGRESQL = {"ledger.before_send", "ledger.after_send", "ledger.before_send_commit", "storage.after_commit"}
 """Places that only events on their way to PostgreSQL pass: SQLite is written through its plain driver."""
-HIT = {"storage.after_commit": 6}
+HIT = {"storage.after_commit": 10}
 """Which passing of a place fails, if not the second: a start commits several times before the first request."""
 ANSWER = Script(Text("one two three"), usage=Tokens(input=30, output=3))
 OPEN = Script(Text(" ".join(["word"] * 4000)), usage=Tokens(input=30, output=4000), pace=0.01)

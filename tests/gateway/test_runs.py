@@ -26,7 +26,7 @@ KEYS = [
     {"name": "a2", "key": "key-of-a2-0123456789", "tenant": "acme"},
     {"name": "b", "key": "key-of-b-0123456789", "tenant": "other"},
 ]
-A, A2, B = ({"authorization": f"Bearer {key['key']}"} for key in KEYS)
+A, A2, B = (f"Bearer {key['key']}" for key in KEYS)
 WRITE = Call("write_file", {"path": "a.txt", "content": "hello"})
 
 
@@ -51,9 +51,9 @@ async def events_of(served: Served, run_id: str, after: int = 0, **headers: str)
     return found
 
 
-async def begin(served: Served, body: dict[str, Any], **headers: str) -> str:
+async def begin(served: Served, body: dict[str, Any], authorization: str = "Bearer none") -> str:
     """The id of a new run."""
-    got = await served.post("/v1/runs", body, **headers)
+    got = await served.post("/v1/runs", body, authorization=authorization)
     assert got.status == 201, got.body
     return got.json()["id"]
 
@@ -122,20 +122,20 @@ async def test_somebody_elses_run_is_not_there(tmp_path: Path) -> None:
         async with serving(tmp_path, config) as served:
             equip(served)
             upstream.script(Script("done"))
-            run_id = await begin(served, {"persona": "dev", "task": "Hi"}, **A)
-            assert (await served.get(f"/v1/runs/{run_id}", **A)).status == 200
+            run_id = await begin(served, {"persona": "dev", "task": "Hi"}, authorization=A)
+            assert (await served.get(f"/v1/runs/{run_id}", authorization=A)).status == 200
             for who in (B, A2):
                 for path in ("", "/events"):
-                    assert (await served.get(f"/v1/runs/{run_id}{path}", **who)).status == 404
+                    assert (await served.get(f"/v1/runs/{run_id}{path}", authorization=who)).status == 404
                 for action, body in (
                     ("cancel", None),
                     ("resume", None),
                     ("move", {"model": "openai/gpt-4o"}),
                     ("approve", {"call": "x", "token": "y", "decision": "allow"}),
                 ):
-                    got = await served.post(f"/v1/runs/{run_id}/{action}", body, **who)
+                    got = await served.post(f"/v1/runs/{run_id}/{action}", body, authorization=who)
                     assert got.status == 404, (action, got.body)
-                assert (await served.get("/v1/runs", **who)).json()["runs"] == []
+                assert (await served.get("/v1/runs", authorization=who)).json()["runs"] == []
 
 
 async def asked(served: Served, run_id: str) -> dict[str, Any]:
@@ -181,7 +181,7 @@ async def test_an_approval_is_for_one_call_of_one_owner_once(tmp_path: Path, fau
         async with serving(tmp_path, three_vendors(upstream, personas=TEAM, keys=keys)) as served:
             _, write = equip(served)
             upstream.script(Script(WRITE), Script("done"))
-            run_id = await begin(served, {"persona": "careful", "task": "Write hello"}, **A)
+            run_id = await begin(served, {"persona": "careful", "task": "Write hello"}, authorization=A)
             question = await asked(served, run_id)
             token = question["token"]
             said = {"call": question["call"], "token": token, "decision": "allow"}
@@ -193,7 +193,7 @@ async def test_an_approval_is_for_one_call_of_one_owner_once(tmp_path: Path, fau
             elif fault == "other_user":
                 who = A2
             elif fault == "replay":
-                refused = await served.post(f"/v1/runs/{run_id}/approve", {**said, "decision": "deny"}, **A)
+                refused = await served.post(f"/v1/runs/{run_id}/approve", {**said, "decision": "deny"}, authorization=A)
                 assert refused.status == 200
             else:
                 storage = served.gateway.state.bookkeeping.storage
@@ -201,10 +201,10 @@ async def test_an_approval_is_for_one_call_of_one_owner_once(tmp_path: Path, fau
                     await connection.exec_driver_sql(
                         "UPDATE run_approvals SET expires_at = '2020-01-01 00:00:00.000000'"
                     )
-            got = await served.post(f"/v1/runs/{run_id}/approve", said, **who)
+            got = await served.post(f"/v1/runs/{run_id}/approve", said, authorization=who)
             assert got.status == 403, got.body
             assert not write.calls
-            await served.post(f"/v1/runs/{run_id}/cancel", **A)
+            await served.post(f"/v1/runs/{run_id}/cancel", authorization=A)
 
 
 @in_loop

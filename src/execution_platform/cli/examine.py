@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from execution_platform.cli.examine_providers import providers
+from execution_platform.cli.examine_sandbox import sandbox
 from execution_platform.cli.examine_stores import database, workspace
 from execution_platform.cli.finding import LIMIT, Finding
 from execution_platform.cli.snapshot import open_snapshot, read_settings
@@ -34,6 +35,7 @@ def examine(config: str | None, *, ask: bool = True) -> list[Finding]:
             found.extend(_configuration(snapshot, settings))
             found.extend(_prices(snapshot))
             found.extend(_personas(snapshot))
+            found.extend(sandbox(snapshot.config.tools.exec))
             found.extend(providers(snapshot, settings, ask=ask))
             has_key = has_key or bool(snapshot.config.keys)
     except ConfigError as error:

@@ -8,7 +8,7 @@ LIMIT = 2.0
 
 Area = Literal[
     "python", "packages", "configuration", "personas", "prices", "providers",
-    "gateway", "replicas", "workspace", "database", "clock",
+    "gateway", "sandbox", "replicas", "workspace", "database", "clock",
 ]  # fmt: skip
 
 

@@ -14,13 +14,17 @@ from execution_platform.cli import (
     doctor,
     explain,
     keys,
+    mcp,
     notices,
     personas,
     prices,
     providers,
     run,
     serve,
+    tools,
+    workflow,
 )
+from execution_platform.cli.hive import env as hive_env
 
 app = typer.Typer(
     name="ep",
@@ -40,10 +44,14 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(config.app, name="config")
 app.add_typer(costs.app, name="costs")
 app.add_typer(db.app, name="db")
+app.add_typer(hive_env.app, name="hive")
 app.add_typer(keys.app, name="keys")
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(notices.app, name="notices")
 app.add_typer(prices.app, name="prices")
 app.add_typer(run.app, name="runs")
+app.add_typer(tools.app, name="tools")
+app.add_typer(workflow.app, name="workflow")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback's signature is typer's

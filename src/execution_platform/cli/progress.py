@@ -39,7 +39,7 @@ class Progress:
         if event.event == "token":
             self._say(str(event.data.get("text", "")))
             return
-        line = _line(event)
+        line = line_of(event)
         if line is not None:
             self._tell(line, dim=event.event not in {"approval_required", "outcome_unknown", "error"})
 
@@ -67,11 +67,12 @@ _LINES: Mapping[str, str] = {
     "outcome_unknown": "! nobody knows whether {name} took effect before the interruption; it was not repeated",
     "run_resumed": "· goes on after {turns} turns",
     "turn_restarted": "· the answer broke off ({code}); asked again",
+    "waiting": "· waits {seconds} s for a limit ({code})",
     "error": "! {error}",
 }
 
 
-def _line(event: "RunEvent") -> str | None:
+def line_of(event: "RunEvent") -> str | None:
     """What an event says in one line; None where it says nothing to people."""
     data = event.data
     inner = cast("Mapping[str, object]", data.get("data") or {})

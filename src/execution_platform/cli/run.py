@@ -46,13 +46,20 @@ def run(  # noqa: PLR0913 - each is an option
 
     Exit codes: 0 done, 1 failed, 4 stopped by a limit, 130 interrupted.
     """
-    from execution_platform.cli.running import Asked, work
+    from execution_platform.cli.progress import Progress
+    from execution_platform.cli.running import work
+    from execution_platform.workflow.worker import Asked
 
     with told():
         asked = Asked(
-            persona=persona, task=task, workspace=cwd.absolute(), mode=mode, model=model, steps=steps, quiet=as_json
+            persona=persona,
+            task=task,
+            workspace=cwd.absolute(),
+            mode=mode,
+            model=model,
+            limits={} if steps is None else {"steps": steps},
         )
-        result = asyncio.run(work(read_settings(config), asked, url))
+        result = asyncio.run(work(read_settings(config), asked, url, Progress(quiet=as_json).show))
         _tell(result, as_json=as_json)
 
 

@@ -35,10 +35,10 @@ class Problem:
 class ConfigProblems(ConfigError):
     """A configuration that cannot be used, with every problem found rather than the first."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, what: str = "configuration") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        head = "the configuration has a problem" if count == 1 else f"the configuration has {count} problems"
+        head = f"the {what} has a problem" if count == 1 else f"the {what} has {count} problems"
         super().__init__("\n".join((f"{head}:", *(f"  {problem}" for problem in self.problems))))
 
 

@@ -8,6 +8,7 @@ from typing import cast
 
 from execution_platform.config.known import canonical_provider, choose_default
 from execution_platform.config.limits import resolve_rate_limits
+from execution_platform.config.mcp import resolve_mcp
 from execution_platform.config.oidc import RawOidc
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
@@ -86,6 +87,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         drain=DrainLimits(**raw.drain.model_dump()),
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
         tools=resolve_tools(raw.tools),
+        mcp=resolve_mcp(raw.mcp, settings.host, problems),
         runs=resolve_runs(raw.runs),
         trusted_proxies=tuple(raw.trusted_proxies),
         idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),

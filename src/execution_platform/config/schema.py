@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
+from execution_platform.config.mcp import RawMcp
 from execution_platform.config.oidc import RawOidc
 from execution_platform.config.pricing import RawPrice
 from execution_platform.config.runs import RawRuns
@@ -378,6 +379,7 @@ class RawConfig(Raw):
         default_factory=RawBreaker, description="Breaker limits of providers that set none."
     )
     tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
+    mcp: RawMcp = Field(default_factory=RawMcp, description="The Model Context Protocol.")
     runs: RawRuns = Field(default_factory=RawRuns, description="Agent runs.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")

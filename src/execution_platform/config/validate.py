@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Union, cast, get_args, get_origin
+from typing import Annotated, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,6 +12,7 @@ from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.schema import RawConfig
 from execution_platform.config.yaml import Document
 
+M = TypeVar("M", bound=BaseModel)
 _KINDS: Mapping[str, str] = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -41,33 +42,38 @@ _LOOKS_SECRET = re.compile(r"\S{20,}|^(?:sk|pk|ghp|xox|AIza|AKIA|Bearer)\b", re.
 
 def validate_config(document: Document) -> RawConfig:
     """The checked file. Raises `ConfigProblems` with every finding; no value that could be a secret is shown."""
+    return validate(document, RawConfig)
+
+
+def validate(document: Document, model: type[M], *, what: str = "configuration") -> M:
+    """The checked file of the form `model`, which people call `what`. Raises `ConfigProblems` as `validate_config` does."""
     data: object = {} if document.data is None else document.data
     if not isinstance(data, dict):
         text = f"is {_YAML_NAMES.get(type(data), 'something else')}, not a map of sections."
-        raise ConfigProblems([Problem(document.name, text, "Begin with version: 1.")])
+        raise ConfigProblems([Problem(document.name, text, "Begin with version: 1.")], what=what)
     try:
-        return RawConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        problems = _problems(error.errors(include_url=False), document)
+        problems = _problems(error.errors(include_url=False), document, model)
     # Raised outside the handler: pydantic's error would bring the inputs along as context.
-    raise ConfigProblems(problems)
+    raise ConfigProblems(problems, what=what)
 
 
-def _problems(errors: Sequence[ErrorDetails], document: Document) -> list[Problem]:
+def _problems(errors: Sequence[ErrorDetails], document: Document, model: type[BaseModel]) -> list[Problem]:
     found: dict[str, Problem] = {}
     for error in errors:
         path = error["loc"]
         dotted = ".".join(str(step) for step in path)
-        message, remedy = _explain(error, path)
+        message, remedy = _explain(error, path, model)
         problem = Problem(dotted, message, remedy, line=document.line(path), file=document.name)
         found.setdefault(dotted, problem)
     return list(found.values())
 
 
-def _explain(error: ErrorDetails, path: tuple[int | str, ...]) -> tuple[str, str]:
+def _explain(error: ErrorDetails, path: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, str]:
     kind = error["type"]
     if kind == "extra_forbidden":
-        return "unknown key.", suggest(str(path[-1]), keys_at(RawConfig, path[:-1]))
+        return "unknown key.", suggest(str(path[-1]), keys_at(model, path[:-1]))
     if kind == "missing":
         return "is missing.", "Add it."
     if kind == "literal_error":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from execution_platform.config.mcp import McpConfig
 from execution_platform.config.pricing import PriceOverride
 from execution_platform.config.runs import RunsConfig
 from execution_platform.config.secret import SecretRef
@@ -344,6 +345,7 @@ class Resolved:
     oidc: OidcConfig | None = None
     """Login of people; None without."""
     tools: ToolsConfig = field(default_factory=ToolsConfig)
+    mcp: McpConfig = field(default_factory=McpConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""

@@ -45,6 +45,10 @@ class Authenticator:
         """Whether the configuration has no key."""
         return self._open is not None
 
+    def takes(self, key: str) -> bool:
+        """Whether `key` is one of the configuration's."""
+        return digest(key) in self._digests
+
     def recognise(self, headers: Headers, directory: KeyDirectory) -> Principal | None:
         """The caller, as far as memory tells; None when it does not. Raises `PermissionDenied`."""
         if self._open is not None and directory.issued is False:

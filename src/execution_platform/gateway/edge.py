@@ -22,6 +22,7 @@ from execution_platform.gateway.policy import PRINCIPAL, PUBLIC_PATHS
 from execution_platform.gateway.state import State
 from execution_platform.observability import correlation
 from execution_platform.observability.logging import now
+from execution_platform.tool_bridge.mcp.definitions import defines_program
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _GONE = 499
@@ -83,11 +84,16 @@ class Edge:
         body = await read_body(scope, receive, headers, limits.body)
         if body:
             try:
-                _json.read(body, max_depth=limits.depth)
+                given = _json.read(body, max_depth=limits.depth)
             except _json.JsonError as error:
                 raise UnprocessableRequest(
                     f"the request body is not usable JSON: {error}", code="invalid_json"
                 ) from None
+            if defines_program(given.value):
+                raise UnprocessableRequest(
+                    "no path takes programs to start: MCP servers with a command are configured in the operator's file alone",
+                    code="stdio_not_permitted",
+                )
         admission.enter(Priority.ADMIN)
         try:
             await self._app(scope, _replay(body, receive), send)

@@ -132,6 +132,18 @@ class Lifecycle:
             self._tell_state()
             return self.versions.current
 
+    async def take_over(self, sources: Sources, personas: Overlays, *, cause: Cause, by: str | None) -> None:
+        """Serve what another worker of this address serves. Raises `UnprocessableRequest`, and then nothing has changed."""
+        async with self._lock:
+            try:
+                prepared = await self._prepare(sources, personas)
+                self._guard(prepared)
+            except ConfigError as error:
+                raise self._unusable(error) from error
+            self._take(prepared, sources, personas, cause=cause, by=by)
+            self._pinned = sources.merged != self._read.merged
+            self._tell_state()
+
     async def switch_persona(self, name: str, persona: Mapping[str, object], by: str | None = None) -> None:
         """Change a persona for all requests from now on; it stays changed over reloads. Raises `UnprocessableRequest`, and then nothing has."""
         async with self._lock:
@@ -155,6 +167,11 @@ class Lifecycle:
         self._tell("persona_switched", persona=name, config=self.versions.current.name, by=by)
 
     # --- questions ---
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a rollback is in force, to something else than the files say."""
+        return self._pinned
 
     @property
     def stale(self) -> str | None:

@@ -14,6 +14,7 @@ from execution_platform.gateway.auth import Authenticator, Headers
 from execution_platform.gateway.bookkeeping import Bookkeeping
 from execution_platform.gateway.budgeting import Budgeting
 from execution_platform.gateway.drain import Drain
+from execution_platform.gateway.following import Following
 from execution_platform.gateway.http import Scope
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.gateway.lifecycle import Lifecycle
@@ -44,6 +45,7 @@ from execution_platform.runtime.call import Call
 from execution_platform.runtime.execute import execute
 from execution_platform.runtime.shadow import Shadows
 from execution_platform.runtime.snapshot import Snapshot
+from execution_platform.tool_bridge.mcp import McpServers
 
 _STREAM_SECONDS = 3600.0
 """A stream that still speaks is cut after this long; silence ends it much earlier."""
@@ -62,12 +64,19 @@ class State:
         self.log = LineLog() if log is None else log
         self.metrics = Metrics()
         self.pulse = Pulse()
-        self.tooling = Tooling(settings, self._tell)
-        self.tools = self.tooling.registry
         self.link = link_for(settings, self._link_changed)
         self.limiter = Limiter(self.link)
         self.failures = FailureLimiter()
         self.builder = SnapshotBuilder(settings, self.limiter)
+        self.tooling = Tooling(settings, self.builder.fleet.secret, self._tell)
+        self.tools = self.tooling.registry
+        self.mcp = McpServers(
+            settings.workspace_root,
+            self.builder.fleet.secret,
+            self._tell,
+            taken=lambda: [tool.name for tool in self.tools.tools()],
+            offered=lambda offer: self.tools.offer(offer.tools, offer.absent),
+        )
         self.probes = Probes(self.metrics, self._tell)
         self.shadows = Shadows(
             execute, done=self._record_shadow, dropped=self.metrics.experiments.shadows.labels("dropped").inc
@@ -84,6 +93,7 @@ class State:
         self.worker = 0
         """Which of the processes on one address this is."""
         self.siblings: Siblings | None = None
+        self.following = Following(self.lifecycle, tell=self._tell, link=self.link)
         self.metrics.log_dropped.set_function(lambda: self.log.dropped)
         self.lag = LagSampler(self._note_lag)
         watch_admission(self.metrics, self.admission)
@@ -124,9 +134,11 @@ class State:
         await self.limiter.start()
         if await self.builder.discover():
             await self.lifecycle.discovered()
+        await self.following.start(self.siblings)
         self.lifecycle.start()
         if take_on:
             self.running.start()
+        self.mcp.start()
         self.started = True
         self.probes.follow(self.snapshot)
         self.log.event(
@@ -140,9 +152,12 @@ class State:
         if self.siblings is not None:
             await self.siblings.stop()
         await self.running.stop()
+        await self.following.stop()
         await self.lifecycle.stop()
+        await self.mcp.aclose()
         await self.probes.aclose()
         await self.shadows.aclose()
+        await self.tooling.aclose()
         await self.pulse.stop()
         await self.access.stop()
         await self.pricing.stop()
@@ -166,6 +181,7 @@ class State:
     def _serve(self, prepared: Prepared) -> None:
         """Serve new requests by `prepared`; requests under way keep their own. Nothing is awaited in between."""
         self.tooling.use(prepared.snapshot.config.tools)
+        self.mcp.use(prepared.snapshot.config.mcp.servers)
         self.snapshot = prepared.snapshot
         self.authenticator = prepared.authenticator
         self.peers = Peers(prepared.snapshot.config.trusted_proxies)

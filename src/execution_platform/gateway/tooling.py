@@ -1,9 +1,10 @@
 """The tools of one gateway process: those of the configuration in force, for the callers who may use them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from execution_platform.config.exec import ExecConfig
+from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.config.settings import Settings
 from execution_platform.config.tools import ToolsConfig
 from execution_platform.config.values import PersonaConfig
@@ -14,7 +15,7 @@ from execution_platform.observability.logging import Tell
 from execution_platform.tool_bridge import ToolContext, ToolProtocol, ToolRegistry, ToolResult
 from execution_platform.tool_bridge.aliases import canonical, to_platform, tool_names
 from execution_platform.tool_bridge.permissions import level_of
-from execution_platform.tool_bridge.plugins import builtin_tools
+from execution_platform.tool_bridge.plugins import Toolset, builtin_tools
 from execution_platform.tool_bridge.sandbox import Sandbox
 from execution_platform.tool_bridge.sandbox.opening import open_sandbox
 from execution_platform.tool_bridge.workspaces import workspace
@@ -41,20 +42,29 @@ def _opens(principal: Principal, tool: str) -> bool:
 class Tooling:
     """Keeps the registry at the configuration in force, and runs single calls for callers."""
 
-    def __init__(self, settings: Settings, tell: Tell) -> None:
+    def __init__(self, settings: Settings, secret: Callable[[SecretRef], Secret], tell: Tell) -> None:
         self.registry = ToolRegistry(refused=self._note_refusal)
         self._root = settings.workspace_root
+        self._secret = secret
         self._tell = tell
         self._config: ToolsConfig | None = None
+        self._toolsets: list[Toolset] = []
+        """Those in force, last; before it those whose calls may still run."""
         self._sandbox: tuple[ExecConfig, Sandbox] = (ExecConfig(), open_sandbox(ExecConfig()))
 
     def use(self, config: ToolsConfig) -> None:
         """Serve new calls by `config`. Raises `ConfigError`."""
         if config == self._config:
             return
-        own = builtin_tools(config, self.sandbox_for(config.exec))
+        own = builtin_tools(config, self.sandbox_for(config.exec), self._secret)
         self.registry.configure(own.tools, seconds=config.seconds, absent=own.absent)
         self._config = config
+        self._toolsets.append(own)
+
+    async def aclose(self) -> None:
+        """Close the connections of every toolset there was; a toolset without calls holds none for long."""
+        while self._toolsets:
+            await self._toolsets.pop().aclose()
 
     def sandbox_for(self, config: ExecConfig) -> Sandbox:
         """The sandbox commands run in. Opening another one takes about a second: not for the event loop while it serves."""

@@ -145,6 +145,7 @@ class Fleet:
         references += [key.key for key in config.keys if key.key is not None]
         if config.oidc is not None and config.oidc.client_secret is not None:
             references.append(config.oidc.client_secret)
+        references += [ref for server in config.mcp.servers.values() for ref in server.secrets]
         for channel in config.spending.alerts:
             references += [each for each in (channel.url, channel.secret) if each is not None]
         return [self.secret(ref, fresh=fresh).reveal() for ref in references if has_secret(ref, self._environ)]

@@ -51,7 +51,10 @@ def aliases() -> Mapping[str, Alias]:
 
 
 def canonical(name: str) -> str:
-    """Our name of a tool; names that are no alias, those of MCP among them, as they are."""
+    """Our name of a tool; names that are no alias as they are. `mcp://server/tool` is `server.tool`."""
+    if name.startswith(MCP):
+        server, _, tool = name.removeprefix(MCP).partition("/")
+        return f"{server}.{tool}" if tool else name
     alias = _BY_NAME.get(name)
     return name if alias is None else alias.tool
 
@@ -60,7 +63,7 @@ def to_platform(name: str, args: Mapping[str, object]) -> NamedCall:
     """A call by an alias as a call of our tool. An argument in our spelling stays, and wins over its other name."""
     alias = _BY_NAME.get(name)
     if alias is None:
-        return NamedCall(name, args)
+        return NamedCall(canonical(name), args)
     renamed = {alias.arguments.get(key, key): value for key, value in args.items() if key in alias.arguments}
     return NamedCall(alias.tool, renamed | {key: value for key, value in args.items() if key not in alias.arguments})
 

@@ -53,7 +53,9 @@ def _libc() -> ctypes.CDLL:
 
 def open_beneath(root: int, path: bytes, flags: int, mode: int = 0) -> int:
     """A descriptor of what is at `path` beneath the directory `root`. Raises `OSError`: EXDEV or ELOOP where it would leave."""
-    how = _OpenHow(flags | os.O_CLOEXEC | os.O_NOCTTY, mode, _BENEATH | _NO_MAGICLINKS | _NO_SYMLINKS)
+    if not flags & os.O_PATH:  # which takes no flags that are about reading
+        flags |= os.O_NONBLOCK | os.O_NOCTTY
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, _BENEATH | _NO_MAGICLINKS | _NO_SYMLINKS)
     number = 0
     for _ in range(_TRIES):
         opened: int = _libc().syscall(_OPENAT2, root, path, ctypes.byref(how), ctypes.sizeof(how))
@@ -96,7 +98,7 @@ class Beneath:
     def open(self, path: str, flags: int) -> int:
         """A descriptor of an existing `path` (as `inside` gives it). Raises `ToolError`s."""
         with told(path):
-            return open_beneath(self._root, os.fsencode(path), flags | os.O_NONBLOCK)
+            return open_beneath(self._root, os.fsencode(path), flags)
 
     @contextmanager
     def directory(self, path: str) -> Generator[int]:

@@ -10,7 +10,7 @@ Codes of failed calls are closed: `timeout, permission_denied, invalid_args, not
 characters and is no longer than the limit.
 """
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -20,6 +20,7 @@ from execution_platform.exceptions import (
     ExecutionPlatformError,
     InvalidToolArguments,
     PermissionDenied,
+    ToolDenied,
     ToolError,
     ToolNotFound,
 )
@@ -46,6 +47,10 @@ _SCHEMA_CHARACTERS = 4000
 
 Invoke = Callable[[str, Mapping[str, object], ToolContext], Awaitable[ToolResult]]
 """Runs a tool whose arguments are checked. Raises `ToolError`."""
+
+
+Why = Callable[[str], ExecutionPlatformError | None]
+"""Why a tool that is not within reach cannot be called; None for a name nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,13 @@ class Bridge:
         approval: Approval,
         invoke: Invoke,
         *,
-        known: Container[str] = (),
+        why: Why | None = None,
         characters: int = RESULT_CHARACTERS,
     ) -> None:
-        """`known` are tools that exist and are out of this run's reach: calling one is forbidden, not a mistake."""
+        """`why` knows tools that exist and are out of this run's reach: calling one is forbidden, not a mistake."""
         self.permits = permits
         self.approval = approval
-        self.known = known
+        self._why = why
         self._invoke = invoke
         self._characters = characters
 
@@ -121,8 +126,9 @@ class Bridge:
         permit = self.permits.get(call.name)
         if permit is None:
             known = suggest(call.name, self.permits) or "This run has no tools."
-            if call.name in self.known:
-                raise PermissionDenied(f"{call.name} is not among the tools of this run. {known}")
+            reason = None if self._why is None else self._why(call.name)
+            if reason is not None:
+                raise reason
             raise ToolNotFound(f"there is no tool {call.name!r} in this run. {known}")
         arguments = _arguments(call, permit)
         if call.name != permit.tool.name:
@@ -140,7 +146,7 @@ class Bridge:
     def failed(self, call: ToolCallPart, error: ExecutionPlatformError) -> Done:
         """The answer of a call that went wrong."""
         known = isinstance(error, ToolError | PermissionDenied) and error.code in CODES
-        code = error.code if known else "tool_error"
+        code = error.code if known else "permission_denied" if isinstance(error, ToolDenied) else "tool_error"
         shown = visible(error.message, self._characters)
         text = _json.dumps({"error": {"code": code, "message": shown.text}}).decode()
         return Done(call, text, code, shown.hidden, shown.left_out)

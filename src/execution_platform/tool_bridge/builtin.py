@@ -38,10 +38,11 @@ class BuiltinTool:
         self.side_effect: SideEffect = nature.side_effect
         self.repeatable = nature.repeatable
         self.least: PermissionLevel = nature.least or least_level(nature.side_effect)
-        self.parameters: Schema = function_schema(work, without=("context",))
+        first, *others = parameter_types(work).items()
+        self.parameters: Schema = function_schema(work, without=(first[0],))
         self.returns: Schema = {"type": "object"} if returns is None else returns
         self._work = work
-        self._types = {name: kind for name, kind in parameter_types(work).items() if name != "context"}
+        self._types = dict(others)
         self._check = ArgumentCheck(name, self.parameters)
 
     def validate_args(self, args: Mapping[str, object]) -> None:

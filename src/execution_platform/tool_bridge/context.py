@@ -1,12 +1,13 @@
 """Where, for whom and how freely one call of a tool runs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from execution_platform.config.values import PermissionLevel
 from execution_platform.tool_bridge.protocol import SideEffect, ToolProtocol, ToolResult
+from execution_platform.tool_bridge.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class ToolContext:
     persona: str | None = None
     run_id: str | None = None
     """None outside a run."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What the run has seen: one object for all calls of a run."""
+    notes: MutableMapping[str, object] = field(default_factory=dict[str, object])
+    """What tools keep for the rest of the run, as JSON: one object for all calls of a run."""
 
 
 @runtime_checkable

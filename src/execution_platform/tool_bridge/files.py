@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,13 +145,18 @@ class Files:
                 code="path_protected",
             )
 
-    def walk(self, text: str, *, deepest: int = _DEEPEST) -> Iterator[Found]:
-        """Everything below a directory, in order of names, itself not; links and protected directories are not entered."""
+    def walk(
+        self, text: str, *, deepest: int = _DEEPEST, enter: Callable[[str], bool] | None = None
+    ) -> Iterator[Found]:
+        """Everything below a directory, in order of names, itself not.
+
+        Links and protected directories are not entered, nor those whose path `enter` refuses.
+        """
         path = self.path(text)
         with self._beneath.directory(path) as opened:
-            yield from self._walk(opened, "" if path == "." else path + "/", deepest)
+            yield from self._walk(opened, "" if path == "." else path + "/", deepest, enter)
 
-    def _walk(self, directory: int, prefix: str, deepest: int) -> Iterator[Found]:
+    def _walk(self, directory: int, prefix: str, deepest: int, enter: Callable[[str], bool] | None) -> Iterator[Found]:
         with told(prefix or "."):
             names = sorted(os.listdir(directory))
         for name in names:
@@ -162,12 +167,12 @@ class Files:
                 continue
             protected = self._rules.protected.protects(path) is not None
             yield _found(_readable(path), status, protected=protected)
-            if not stat.S_ISDIR(status.st_mode) or protected or deepest <= 1:
+            if not stat.S_ISDIR(status.st_mode) or protected or deepest <= 1 or (enter is not None and not enter(path)):
                 continue
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 inner = open_beneath(directory, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY)
                 try:
-                    yield from self._walk(inner, path + "/", deepest - 1)
+                    yield from self._walk(inner, path + "/", deepest - 1, enter)
                 finally:
                     os.close(inner)
 

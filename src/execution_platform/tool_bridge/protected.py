@@ -15,11 +15,8 @@ class ProtectedPaths:
 
     def __init__(self, more: Iterable[str] = ()) -> None:
         self.patterns = tuple(dict.fromkeys((*PROTECTED, *more)))
-        self._globs = [
-            (pattern, Glob(f"**/{pattern}{ending}", any_case=True))
-            for pattern in self.patterns
-            for ending in ("", "/**")
-        ]
+        # `a/**` stands for a itself too, so this is what matches and everything below it.
+        self._globs = [(pattern, Glob(f"**/{pattern}/**", any_case=True)) for pattern in self.patterns]
 
     def protects(self, path: str) -> str | None:
         """The pattern that protects a path relative to the workspace, or what is above it; None for one that may be used."""

@@ -47,6 +47,8 @@ class ToolRegistry:
         self._seconds = seconds
         self._builtin: Mapping[str, ToolProtocol] = {}
         self._absent: Mapping[str, ToolError] = {}
+        self._remote: Mapping[str, ToolProtocol] = {}
+        self._quarantined: Mapping[str, ToolError] = {}
         self._tools: dict[str, ToolProtocol] = {}
         self._unread = installed
         self._refused = refused
@@ -62,6 +64,15 @@ class ToolRegistry:
         own = {tool.name: tool for tool in tools}
         self._refuse_taken(own)
         self._builtin, self._seconds, self._absent = own, seconds, absent or {}
+
+    def offer(self, tools: Iterable[ToolProtocol], absent: Mapping[str, ToolError]) -> None:
+        """Put the tools of other people's servers, as they are now, in the place of those of before.
+
+        `absent` are those that may not be called, by name, with what to tell. A tool of the platform or of the program is never
+        hidden by one of the same name.
+        """
+        self._remote = {tool.name: tool for tool in tools}
+        self._quarantined = absent
 
     def _refuse_taken(self, own: Mapping[str, ToolProtocol]) -> None:
         taken = sorted(own.keys() & self._tools.keys())
@@ -82,8 +93,8 @@ class ToolRegistry:
     def tool(self, name: str) -> ToolProtocol:
         """One tool. Raises `ToolNotFound` with the nearest names, or why a tool of the platform's own is not there."""
         found = self._all().get(name)
-        if found is None and name in self._absent:
-            raise copy(self._absent[name])
+        if found is None and (absent := self._absent.get(name) or self._quarantined.get(name)) is not None:
+            raise copy(absent)
         if found is None:
             known = suggest(name, self._all()) or "No tool is registered."
             raise ToolNotFound(f"no tool has the name {name!r}. {known}", param="name")
@@ -116,9 +127,11 @@ class ToolRegistry:
         name, limit = tool.name, asyncio.timeout(seconds)
         try:
             async with limit:
-                if context is not None and isinstance(tool, ContextualTool):
-                    return await tool.execute_in(context, args)
-                return await tool.execute(args)
+                if context is None or not isinstance(tool, ContextualTool):
+                    return await tool.execute(args)
+                result = await tool.execute_in(context, args)
+                context.provenance.note(tool.side_effect)
+                return result
         except ExecutionPlatformError:
             raise
         except Exception as error:
@@ -136,7 +149,7 @@ class ToolRegistry:
                 if not isinstance(published, ToolProtocol):
                     raise ConfigError(f"entry point {ENTRY_POINTS}: {entry.name} ({entry.value}) is no tool")
                 self._add(published)
-        return {**self._builtin, **self._tools}
+        return {**self._builtin, **self._remote, **self._tools}
 
     def _add(self, tool: ToolProtocol) -> None:
         # It is somebody else's object, so its types are not to be taken for granted.

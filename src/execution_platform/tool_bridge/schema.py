@@ -82,6 +82,16 @@ def _default(default: object) -> dict[str, object]:
     return {"default": default} if plain else {}
 
 
+def compiled(schema: Schema, what: str) -> "Draft202012Validator":
+    """`schema`, ready to check with. Raises `ConfigError` that calls it `what`."""
+    from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
+
+    try:
+        return Draft202012Validator(dict(schema), retriever=_nothing, mask=_IT, pattern_options=RegexOptions())
+    except ValidationError as error:
+        raise ConfigError(f"{what} cannot be used: {_short(error.message)}", code="invalid_schema") from error
+
+
 class ArgumentCheck:
     """One tool's schema, ready to refuse arguments that do not fit it."""
 
@@ -100,16 +110,7 @@ class ArgumentCheck:
 
     @cached_property
     def _validator(self) -> "Draft202012Validator":
-        from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
-
-        try:
-            return Draft202012Validator(
-                dict(self._schema), retriever=_nothing, mask=_IT, pattern_options=RegexOptions()
-            )
-        except ValidationError as error:
-            raise ConfigError(
-                f"tool {self._tool!r}: its schema cannot be used: {_short(error.message)}", code="invalid_schema"
-            ) from error
+        return compiled(self._schema, f"tool {self._tool!r}: its schema")
 
     def _refusal(self, problems: Sequence[str], found: int = 0) -> InvalidToolArguments:
         hidden = found - len(problems)

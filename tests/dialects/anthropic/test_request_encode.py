@@ -168,11 +168,12 @@ def test_a_provider_run_tool_keeps_its_name_against_a_function() -> None:
     assert losses == {}
 
 
-def test_tools_another_provider_runs_are_content() -> None:
-    tools = [ToolDefinition("web_search", kind="server", dialect="openai_responses", raw={"type": "web_search"})]
+@pytest.mark.parametrize(("kind", "severity"), [("code_interpreter", "content"), ("web_search", "knob")])
+def test_tools_another_provider_runs_are_content_but_for_a_search(kind: str, severity: str) -> None:
+    tools = [ToolDefinition(kind, kind="server", dialect="openai_responses", raw={"type": kind})]
     body, losses, _ = encode(openai(ASK, tools=tools))
     assert "tools" not in body
-    assert losses == {"tools[0]": "content"}
+    assert losses == {"tools[0]": severity}
 
 
 def test_a_tool_injected_into_a_native_request_is_made_legal() -> None:

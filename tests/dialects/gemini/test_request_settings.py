@@ -103,17 +103,18 @@ def test_without_tools_there_is_nothing_to_choose():
     assert losses == []
 
 
-def test_tools_that_others_run_are_a_loss_of_content():
+def test_tools_that_others_run_are_a_loss_of_content_but_for_a_search():
     wire, losses, _ = encode(
         ask(
             tools=[
                 ToolDefinition("web_search", kind="server", dialect="anthropic", raw={"type": "web_search_20250305"}),
+                ToolDefinition("bash", kind="server", dialect="anthropic", raw={"type": "bash_20250124"}),
                 ToolDefinition("f", extra={"x": 1}, dialect="anthropic", cache=CacheMark()),
             ]
         )
     )
     assert wire["tools"] == [{"functionDeclarations": [{"name": "f"}]}]
-    assert losses == ["content tools[0]", "knob tools[1].cache", "knob tools[1].x"]
+    assert losses == ["knob tools[0]", "content tools[1]", "knob tools[2].cache", "knob tools[2].x"]
 
 
 def test_a_tool_added_to_a_gemini_request_joins_its_functions():

@@ -1,10 +1,14 @@
 """The sandbox as commands meet it: what they get, what they cannot reach, and how they end."""
 
 import asyncio
+import dataclasses
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ from execution_platform.exceptions import SandboxUnavailable, ToolError, ToolTim
 from execution_platform.tool_bridge.sandbox import Command, Limits
 from execution_platform.tool_bridge.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_programs
 from loops import in_loop
-from sandboxes import CANARY, MIB, Box, mounts, needs_bubblewrap, running
+from sandboxes import CANARY, MIB, Box, mounts, needs_bubblewrap, open_descriptors, running
 
 pytestmark = needs_bubblewrap
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only a gateway that is root can choose the sandbox's user")
@@ -113,6 +117,15 @@ def test_it_works_in_the_event_loop_of_the_server(tmp_path: Path) -> None:
         runner.run(both())
 
 
+@in_loop
+async def test_only_what_is_limited_in_size_can_be_written(tmp_path: Path) -> None:
+    """X5: the root, /dev and /etc inside are memory of the machine, and stay as they are."""
+    outcome = await Box(tmp_path).sh(
+        "for f in / /dev /etc /run /usr /home /mnt; do echo x > $f/made 2>/dev/null && echo $f; done"
+    )
+    assert outcome.stdout == b""
+
+
 # --- X3 ---
 
 
@@ -163,9 +176,6 @@ async def test_a_workspace_is_reached_though_its_parents_are_closed(tmp_path: Pa
 
 @root
 def test_a_gateway_that_is_not_root_runs_commands_too(tmp_path: Path) -> None:
-    import shutil
-    import tempfile
-
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from execution_platform.tool_bridge.sandbox import Bubblewrap\n"
@@ -181,6 +191,7 @@ def test_a_gateway_that_is_not_root_runs_commands_too(tmp_path: Path) -> None:
         line = ["setpriv", "--reuid=4242", "--regid=4242", "--clear-groups", sys.executable, "-c", script, place]
         ended = subprocess.run(
             line,
+            check=False,
             capture_output=True,
             text=True,
             timeout=60,
@@ -329,10 +340,10 @@ async def test_who_waits_for_a_place_in_vain_is_told(tmp_path: Path) -> None:
 async def test_no_descriptor_of_the_gateway_is_left_open(tmp_path: Path) -> None:
     box = Box(tmp_path, limits=Limits(seconds=0.3))
     await box.sh("true")
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     for script in ("true", "sleep 9", "yes", "exit 4", "setsid sleep 9 &"):
         await box.sh(script)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_descriptors() == before
 
 
 # --- X6 ---
@@ -419,7 +430,7 @@ async def test_tenants_are_different_users_of_the_machine(tmp_path: Path) -> Non
 def test_without_bubblewrap_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """X2: off PATH, it says what is missing and how to get it."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandboxUnavailable, match="bwrap.*not found.*apt-get install bubblewrap"):
+    with pytest.raises(SandboxUnavailable, match=r"bwrap.*not found.*apt-get install bubblewrap"):
         Bubblewrap()
 
 
@@ -432,8 +443,6 @@ def test_other_machines_have_no_filter_yet(monkeypatch: pytest.MonkeyPatch) -> N
 @in_loop
 async def test_a_starter_that_fails_is_no_result(tmp_path: Path) -> None:
     """X2: a sandbox that does not come up is never taken for a command that failed."""
-    import dataclasses
-
     broken = dataclasses.replace(find_programs(), bwrap="/bin/false")
     sandbox = Bubblewrap(programs=broken)
     with pytest.raises(SandboxUnavailable, match="did not start"):
@@ -446,16 +455,21 @@ async def test_a_workspace_that_is_gone_is_named(tmp_path: Path) -> None:
         await Bubblewrap().run(Command(argv=["true"], workspace=tmp_path / "gone"))
 
 
-@in_loop
-async def test_directories_of_tools_can_be_shown(tmp_path: Path) -> None:
-    import tempfile
-
+@pytest.fixture
+def toolchain() -> Iterator[Path]:
+    """A directory that every user can read, with a program in it."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
-        Path(place).chmod(0o755)
-        (Path(place) / "tool").write_text("#!/bin/sh\necho ran")
-        (Path(place) / "tool").chmod(0o755)
-        sandbox = Bubblewrap(visible=[place])
-        outcome = await sandbox.run(Command(argv=[f"{place}/tool"], workspace=tmp_path))
-        assert outcome.stdout == b"ran\n"
-        written = await sandbox.run(Command(argv=["touch", f"{place}/made"], workspace=tmp_path))
-        assert not written.succeeded
+        folder = Path(place)
+        folder.chmod(0o755)
+        (folder / "tool").write_text("#!/bin/sh\necho ran")
+        (folder / "tool").chmod(0o755)
+        yield folder
+
+
+@in_loop
+async def test_directories_of_tools_can_be_shown(toolchain: Path, tmp_path: Path) -> None:
+    sandbox = Bubblewrap(visible=[str(toolchain)])
+    outcome = await sandbox.run(Command(argv=[f"{toolchain}/tool"], workspace=tmp_path))
+    assert outcome.stdout == b"ran\n"
+    written = await sandbox.run(Command(argv=["touch", f"{toolchain}/made"], workspace=tmp_path))
+    assert not written.succeeded

@@ -1,5 +1,6 @@
 """X1: ways out of a Python process that was made safe, tried where the process is not what is trusted."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -237,8 +238,6 @@ def test_there_are_enough_of_them() -> None:
 @in_loop
 async def test_no_escape_reaches_the_canary(escape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """X1: neither the file outside nor the gateway's environment is ever seen, nor are they changed."""
-    import os
-
     monkeypatch.setenv("CANARY_KEY", CANARY)
     box = Box(tmp_path)
     code = PRELUDE.format(secret=str(box.secret), gateway=os.getpid()) + ESCAPES[escape]

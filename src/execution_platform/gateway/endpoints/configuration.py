@@ -37,15 +37,16 @@ async def reload(state: GatewayState, principal: Caller, request_id: RequestId) 
     """Read the files again and serve them. 422 with every finding when they cannot be served; then nothing changes."""
     before = state.snapshot.version
     changed = await state.lifecycle.reload("api", principal.subject)
+    workers = await state.following.reloaded(principal.subject)
     if changed:
         after = state.snapshot.version
         await state.access.note(principal, "config.reload", _KIND, after, {"before": before}, request_id)
-    return {"changed": changed, "before": before, **view(state)}
+    return {"changed": changed, "before": before, "workers": workers, **view(state)}
 
 
 @router.get("/versions")
 def versions(state: GatewayState, _: Caller) -> dict[str, Any]:
-    """The versions this process has served, the newest first."""
+    """The versions the process that answers has served, the newest first."""
     return {"versions": state.lifecycle.versions.listing()}
 
 
@@ -80,5 +81,6 @@ async def rollback(
         raise UnprocessableRequest("give the version and nothing else: GET /v1/config/versions", param="version")
     before = state.snapshot.version
     await state.lifecycle.rollback(version, principal.subject)
+    workers = await state.following.serves("rollback", principal.subject)
     await state.access.note(principal, "config.rollback", _KIND, version, {"before": before}, request_id)
-    return {"before": before, **view(state)}
+    return {"before": before, "workers": workers, **view(state)}

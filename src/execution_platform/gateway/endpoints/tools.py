@@ -32,7 +32,7 @@ def list_tools(
         if provider not in state.snapshot.providers:
             raise RouterError(f"provider {provider!r} is not configured", param="provider")
         calling = [name for name in calling if name == provider]
-    user = User(principal, None if persona is None else _persona(state, principal, persona))
+    user = User(principal, None if persona is None else persona_of(state, principal, persona))
     if provider is not None and not calling:
         return {"tools": []}
     return {"tools": [_view(tool, calling) for tool in state.tools.tools() if user.may_use(tool.name)]}
@@ -61,7 +61,7 @@ async def invoke_tool(
     persona = body.get("persona", body.get("personaId", x_ep_persona))
     if persona is not None and not isinstance(persona, str):
         raise UnprocessableRequest("persona: must be the name of a persona", param="persona")
-    user = User(principal, _persona(state, principal, persona))
+    user = User(principal, persona_of(state, principal, persona))
     return (await state.tooling.invoke(user, name, cast("dict[str, object]", args), request_id)).as_json()
 
 
@@ -72,7 +72,7 @@ def _calling(state: State) -> list[str]:
     return [name for name, model in models.items() if snapshot.profile(Target(name, model)).tool_calling != "none"]
 
 
-def _persona(state: State, principal: Principal, name: str | None) -> PersonaConfig | None:
+def persona_of(state: State, principal: Principal, name: str | None) -> PersonaConfig | None:
     """The persona a call is made for; a key that is limited to personas has to name one, unless it has a single one.
 
     Raises `RouterError`, `PermissionDenied`.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from execution_platform import _json
 from execution_platform.dialects import dialect
@@ -26,6 +27,7 @@ from execution_platform.spi.events import Event
 from execution_platform.spi.parts import ToolResultPart
 from execution_platform.spi.response import Finish, FinishReason
 from execution_platform.tool_bridge.approval import Approval, Approver, Permit
+from execution_platform.tool_bridge.provenance import Provenance
 
 _FLUSH = 256
 """Events that are told without being written down, at most."""
@@ -150,6 +152,8 @@ class Active(Ears):
             found = shop.snapshot().routing.explain(None, name, {}).persona
             return permits_of(shop.registry, found, principal.scope.tools)
 
+        journal = WrittenJournal(self._store, taken.run_id, taken.epoch, self.log.unwritten, taken.entries)
+        seen, notes = journal.kept.get("seen"), journal.kept.get("notes")
         self._setting = setting = Setting(
             run_id=taken.run_id,
             model=self._model,
@@ -159,11 +163,14 @@ class Active(Ears):
             emit=self._emit,
             permits_for=permits_for,
             tenant=principal.tenant,
-            known=shop.names(),
+            why=shop.why,
             limits=order.within(shop.limits()),
-            journal=WrittenJournal(self._store, taken.run_id, taken.epoch, self.log.unwritten, taken.entries),
+            journal=journal,
+            provenance=Provenance.from_json(cast("dict[str, object]", seen or {})),
+            notes=dict(cast("dict[str, object]", notes or {})),
             restarts=_RESTARTS,
         )
+        journal.keep = lambda: {"seen": setting.provenance.as_json(), "notes": setting.notes}
         request = replace(
             order.request,
             persona=order.persona or None,

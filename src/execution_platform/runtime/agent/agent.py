@@ -99,7 +99,7 @@ class Agent:
         self._listener = listener
         self._path = path
         self._depth = depth
-        self._bridge = Bridge(permits, setting.approval, setting.invoke, known=setting.known)
+        self._bridge = Bridge(permits, setting.approval, setting.invoke, why=setting.why)
         self._state: _State | None = None
 
     async def run_within(self, request: ChatRequest) -> End:
@@ -121,6 +121,10 @@ class Agent:
     async def run(self, request: ChatRequest) -> End:
         """Work on `request` until there is an end. Raises what a model or the journal failed with."""
         state = self._state = _State(request)
+        if not self._path:
+            for message in request.messages:
+                if message.role == "user":
+                    self._setting.provenance.give(message.text)
         calls = Calls(self._setting, self._bridge, request.persona, self._delegate)
         theirs = frozenset(tool.name for tool in request.tools or ()) - self._permits.keys()
         for past in self._setting.journal.past(self._path):

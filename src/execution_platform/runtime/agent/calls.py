@@ -76,7 +76,7 @@ class Calls:
         once = permit is not None and not permit.repeatable
         if begun and once:
             return await self._unknown(call, place, index)
-        ready = await self._bridge.prepare(call, key, tainted=False)
+        ready = await self._bridge.prepare(call, key, tainted=setting.provenance.tainted)
         if isinstance(ready, Done):
             if once and ready.code != "permission_denied":
                 await setting.journal.results(place, {index: ready})
@@ -84,7 +84,13 @@ class Calls:
         if ready.permit.tool.name == DELEGATING:
             return await self._delegate(ready, place, index)
         context = ToolContext(
-            setting.workspace, key, tenant=setting.tenant, persona=self._persona, run_id=setting.run_id
+            setting.workspace,
+            key,
+            tenant=setting.tenant,
+            persona=self._persona,
+            run_id=setting.run_id,
+            provenance=setting.provenance,
+            notes=setting.notes,
         )
         async with setting.writing if ready.permit.side_effect == "write" else nullcontext():
             return await self._ran(ready, context, place, index)

@@ -138,6 +138,8 @@ async def answer_with_tools(call: Call, tools: WithTools, shop: Workshop) -> Ans
     stream = pump.stream()
     try:
         first = await anext(stream, None)
+        while first is not None and not shown(first):
+            first = await anext(stream, None)
     except BaseException:
         await aclose(stream)
         raise
@@ -178,7 +180,7 @@ async def _work(call: Call, tools: WithTools, shop: Workshop, splice: Splice, ta
         emit=emit,
         permits_for=permits_for,
         tenant=principal.tenant,
-        known=shop.names(),
+        why=shop.why,
         limits=shop.limits(),
     )
     request = replace(

@@ -5,15 +5,17 @@ turn, and so is an order to move to another model.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Peek
-from execution_platform.exceptions import ExecutionPlatformError
+from execution_platform.exceptions import ExecutionPlatformError, RateLimited
 from execution_platform.identity.principal import Principal
 from execution_platform.observability.correlation import Trace
 from execution_platform.router.chain import aclose
+from execution_platform.runtime.admit import Breach
 from execution_platform.runtime.agent.told import Note, Told
 from execution_platform.runtime.books import Books
 from execution_platform.runtime.call import Call
@@ -27,6 +29,21 @@ from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest
 
 _PROFILE = ModelProfile()
+_SLACK = 0.05
+_WAITS = 2
+"""How often one turn waits: what a whole minute has no room for, the next one has not either."""
+_PATIENCE = 61.0
+"""Seconds a run waits for a limit: those of a minute are free again by then."""
+
+
+def _free_in(error: RateLimited | Breach) -> float | None:
+    """Seconds until what was refused is free again; None where waiting does not help."""
+    if isinstance(error, RateLimited):
+        return error.retry_after
+    refused = error.refused
+    if refused.bound.period != "minute":
+        return None
+    return max(0.0, refused.window.end - time.time()) + _SLACK
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,11 +98,8 @@ class KernelModel:
         stream = None
         try:
             plan(call)
-            if snapshot.limits.for_callers:
-                await throttle(call)
-            reserver = None if self._books is None else self._books.reserver
-            if reserver is not None and reserver.binds(call):
-                await reserver.ahead(call)
+            async for note in self._admitted(call):
+                yield [note]
             stream = answer_events(call)
             first = await anext(stream)
             self._begun(call)
@@ -105,6 +119,28 @@ class KernelModel:
             settle_limits(call)
             self._ended(call)
             snapshot.generation.leave()
+
+    async def _admitted(self, call: Call) -> AsyncGenerator[Note]:
+        """Within limits and budgets; what is refused for less than a minute is waited for, and that is told."""
+        reserver = None if self._books is None else self._books.reserver
+        is_throttled = False
+        waits = _WAITS
+        while True:
+            try:
+                if call.snapshot.limits.for_callers and not is_throttled:
+                    await throttle(call)
+                is_throttled = True
+                if reserver is not None and reserver.binds(call):
+                    await reserver.ahead(call)
+            except (RateLimited, Breach) as error:
+                seconds = _free_in(error)
+                if seconds is None or seconds > _PATIENCE or not waits:
+                    raise
+                waits -= 1
+                yield Note("waiting", {"code": error.code, "seconds": round(seconds, 1)})
+                await asyncio.sleep(seconds)
+            else:
+                return
 
     def _call(self, snapshot: Snapshot, request: ChatRequest, number: str) -> Call:
         caller = self._caller

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from execution_platform.config.values import PersonaConfig
-from execution_platform.exceptions import ToolNotFound
+from execution_platform.exceptions import ToolError
 from execution_platform.identity.scope import Names
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.tool_bridge.aliases import canonical, tool_names
@@ -35,7 +35,7 @@ def permits_of(
 def _permit(registry: ToolRegistry, persona: PersonaConfig | None, name: str) -> Permit | None:
     try:
         tool = registry.tool(name)
-    except ToolNotFound:
+    except ToolError:  # not there, or not on this machine: a call is told which
         return None
     consented = persona is not None and any(canonical(each) == name for each in persona.permissions)
     return Permit(tool, level_of(persona, name), consented)

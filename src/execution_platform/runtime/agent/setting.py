@@ -1,7 +1,7 @@
 """What the agents of one run share: who is asked, which tools there are, the limits, the memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,8 @@ from execution_platform.runtime.agent.limits import Limits, Spent
 from execution_platform.runtime.agent.told import Emit, Told
 from execution_platform.spi.request import ChatRequest
 from execution_platform.tool_bridge.approval import Approval, Permit
-from execution_platform.tool_bridge.bridge import Invoke
+from execution_platform.tool_bridge.bridge import Invoke, Why
+from execution_platform.tool_bridge.provenance import Provenance
 
 
 class Model(Protocol):
@@ -41,11 +42,15 @@ class Setting:
     emit: Emit
     permits_for: PermitsFor
     tenant: str = "default"
-    known: Container[str] = ()
-    """Every tool there is, in reach or not."""
+    why: Why | None = None
+    """Why a tool out of reach cannot be called."""
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NullJournal)
     spent: Spent = field(default_factory=Spent)
+    provenance: Provenance = field(default_factory=Provenance)
+    """What the run has seen, for all of its agents (H4)."""
+    notes: dict[str, object] = field(default_factory=dict[str, object])
+    """What tools keep for the rest of the run."""
     restarts: int = 0
     """How often a turn that broke off may be asked for again although a part of it was shown."""
     clock: asyncio.Timeout | None = None

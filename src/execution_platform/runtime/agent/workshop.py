@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from execution_platform.exceptions import ExecutionPlatformError, PermissionDenied, ToolError, ToolNotFound
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.books import Books
 from execution_platform.runtime.snapshot import Snapshot
-from execution_platform.tool_bridge.aliases import aliases
+from execution_platform.tool_bridge.aliases import canonical
 from execution_platform.tool_bridge.approval import Hook
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.protocol import ToolResult
@@ -26,10 +27,15 @@ class Workshop:
     turn_seconds: float = 300.0
     hooks: Sequence[Hook] = field(default_factory=tuple[Hook, ...])
 
-    def names(self) -> frozenset[str]:
-        """Every tool there is, by all of its names."""
-        own = {tool.name for tool in self.registry.tools()}
-        return frozenset(own | {name for name, alias in aliases().items() if alias.tool in own})
+    def why(self, name: str) -> ExecutionPlatformError | None:
+        """Why a tool that is out of a run's reach cannot be called; None for a name nobody knows."""
+        try:
+            self.registry.tool(canonical(name))
+        except ToolNotFound:
+            return None
+        except ToolError as absent:
+            return absent
+        return PermissionDenied(f"{name} is not among the tools of this run; go on without it")
 
     async def invoke(self, name: str, arguments: Mapping[str, object], context: ToolContext) -> ToolResult:
         """Run a tool. Raises `ToolError`."""

@@ -26,6 +26,10 @@ class WrittenJournal:
         self._run_id = run_id
         self._epoch = epoch
         self._told = told
+        self.keep: Callable[[], Mapping[str, object]] | None = None
+        """What is written down with each result beside it: what the run has seen, and its notes."""
+        self.kept = _kept(entries)
+        """The same, of before the crash."""
         self._past = {path: _turns(lines) for path, lines in paths(entries).items()}
 
     def past(self, path: str) -> Sequence[PastTurn]:
@@ -49,6 +53,8 @@ class WrittenJournal:
             Entry(place.path, place.turn, index, "result", _json.dumps(_told(found)).decode())
             for index, found in done.items()
         ]
+        if self.keep is not None:
+            lines.append(Entry(place.path, place.turn, max(done), "kept", _json.dumps(self.keep()).decode()))
         await self._write(lines)
         if ARMED:
             await reach("run.after_result")
@@ -57,6 +63,12 @@ class WrittenJournal:
         if ARMED:
             await reach("run.before_journal")
         await self._store.write(self._run_id, self._epoch, entries=entries, frames=self._told())
+
+
+def _kept(entries: Sequence[Entry]) -> Mapping[str, object]:
+    """What was kept last."""
+    last = next((entry for entry in reversed(entries) if entry.kind == "kept"), None)
+    return {} if last is None else cast("dict[str, object]", _json.loads(last.data))
 
 
 def _told(done: Done) -> dict[str, object]:
@@ -73,7 +85,7 @@ def _turns(entries: Sequence[Entry]) -> list[PastTurn]:
             heads[entry.turn] = data
         elif entry.kind == "intent":
             intents.setdefault(entry.turn, set()).add(entry.place)
-        else:
+        elif entry.kind == "result":
             results.setdefault(entry.turn, {})[entry.place] = data
     return [
         _turn(head, frozenset(intents.get(number, ())), results.get(number, {}))

@@ -252,10 +252,12 @@ class _Run:
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch())
-                async with asyncio.TaskGroup() as pipes:
-                    pipes.create_task(self._feed())
-                    pipes.create_task(self._read(self._process.stdout, self._stdout))
-                    pipes.create_task(self._read(self._process.stderr, self._stderr))
+                pipes = (
+                    self._feed(),
+                    self._read(self._process.stdout, self._stdout),
+                    self._read(self._process.stderr, self._stderr),
+                )
+                await asyncio.wait([group.create_task(pipe) for pipe in pipes])
                 await self._process.wait()
                 watch.cancel()
         except* _Exceeded:

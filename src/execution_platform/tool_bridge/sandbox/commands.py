@@ -13,7 +13,7 @@ _BLANK: Final = " \t"
 _SEPARATORS: Final = ";&|\n"
 _REDIRECTIONS: Final = "<>"
 _GROUPS: Final = "(){}"
-_EXPANDS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_{(@*#?$!-'\""
+_EXPANDS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_{(@*#?$!-"
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Reader:
         elif character == "#" and self._word is None:
             raise _refused("comments")
         else:
-            self._no_expansion(character)
+            self._no_expansion(character, also="'\"")
             self._add(character)
 
     def _quoted(self, quote: str) -> None:
@@ -82,9 +82,9 @@ class _Reader:
             self._add(character)
             self._at += 1
 
-    def _no_expansion(self, character: str) -> None:
+    def _no_expansion(self, character: str, also: str = "") -> None:
         following = self._line[self._at + 1 : self._at + 2]
-        if character == "`" or (character == "$" and following and following in _EXPANDS):
+        if character == "`" or (character == "$" and following and following in _EXPANDS + also):
             raise _refused("variables and command substitutions")
 
     def _separator(self, character: str) -> None:

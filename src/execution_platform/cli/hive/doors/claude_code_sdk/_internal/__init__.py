@@ -1,0 +1,1 @@
+"""The place where callers look for the transport."""
