@@ -4,11 +4,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 VENDOR := .venv-vendor
+CLIENTS := .clients
 RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run servers mcp-servers test test-vendor chaos chaos-short money load check format bench lock clean docs
+.PHONY: help run servers mcp-servers test test-vendor chaos chaos-short clients clients-short money load check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -70,9 +71,30 @@ test: $(VENV)/.dev $(VENDOR)/.ready servers mcp-servers ## Run every check and e
 	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered || $(ALONE)
 	@$(MAKE) --no-print-directory test-vendor
 	@$(MAKE) --no-print-directory chaos-short
+	@$(MAKE) --no-print-directory clients-short
 
 test-vendor: $(VENV)/.dev $(VENDOR)/.ready ## Run the vendors' own SDKs against the gateway
 	$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini -n 2
+
+# 1.5 GB: command-line clients from npm, and the agent runtime with its program.
+$(CLIENTS)/.ready: tests/clients/package-lock.json tests/clients/requirements.txt
+	@command -v npm >/dev/null || { echo "npm is not installed: the clients need node 20 or newer"; exit 1; }
+	@mkdir -p $(CLIENTS)/node && cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/node
+	@echo "Installing the locked clients"
+	@cd $(CLIENTS)/node && npm install --no-save --ignore-scripts --no-audit --no-fund --silent
+	@rm -rf $(CLIENTS)/python
+	@$(RUN)/pip install $(PIP) --require-hashes --target $(CLIENTS)/python -r tests/clients/requirements.txt
+	@touch $@
+
+# A network of its own, with loopback alone, where that is allowed.
+ALONE_ON_LOOPBACK := $(if $(shell unshare -n true 2>/dev/null && echo yes),unshare -n sh -c 'ip link set lo up && exec "$$@"' sh)
+
+clients: $(VENV)/.dev $(CLIENTS)/.ready ## Run Claude Code, Codex, Gemini CLI, opencode and the agent runtime against the gateway
+	EP_CLIENTS=$(CLIENTS) $(ALONE_ON_LOOPBACK) $(RUN)/python -m pytest tests/clients
+
+clients-short: $(VENV)/.dev ## Run the clients' tool turns, if the clients are installed
+	@if [ -e $(CLIENTS)/.ready ]; then EP_CLIENTS=$(CLIENTS) $(ALONE_ON_LOOPBACK) $(RUN)/python -m pytest tests/clients -k "tool or usage"; \
+	else echo "The clients are not installed: make clients"; fi
 
 CHAOS := PYTHONPATH=src:tests $(VENDOR)/bin/python -m chaos
 

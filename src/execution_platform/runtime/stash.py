@@ -61,7 +61,9 @@ class Stash:
     def _refilled(self, tenant: str, message: Message) -> Message:
         if message.role != "assistant" or isinstance(message.content, str) or not message.tool_calls:
             return message
-        has_thinking = any(isinstance(part, ThinkingPart) for part in message.parts)
+        # Thinking that a client shows and sends back without its signature is worth nothing to the provider.
+        unsigned = [part for part in message.parts if isinstance(part, ThinkingPart) and part.signature is None]
+        has_thinking = any(isinstance(part, ThinkingPart) and part.signature is not None for part in message.parts)
         parts: list[Part] = []
         changed = False
         for part in message.parts:
@@ -72,7 +74,8 @@ class Stash:
             if kept.thinking and not has_thinking:
                 # The turn began with this thinking; thinking between calls stood right before its call.
                 at = len(parts) if any(isinstance(seen, ToolCallPart) for seen in parts) else 0
-                parts[at:at] = kept.thinking
+                parts = [each for each in parts if each not in unsigned]
+                parts[min(at, len(parts)) : min(at, len(parts))] = kept.thinking
                 changed = True
             if kept.signature is not None and part.signature is None:
                 part = replace(part, signature=kept.signature)  # noqa: PLW2901 - the part as it goes out

@@ -108,7 +108,7 @@ def test_further_answers_are_content() -> None:
         (ThinkingPart("let me", signature=Signature("ENC", AWAY, "encrypted"), id="rs_1"), TextPart("x")),
         (ThinkingPart(redacted=True, signature=Signature("ENC", AWAY, "encrypted"), id="rs_1"), TextPart("x")),
         (TextPart("x", signature=Signature("G", GEMINI, "thought")), ToolCallPart("c", "f", '{"a":1}')),
-        (TextPart("x"), TextPart("", signature=Signature("G", GEMINI, "thought"))),
+        (TextPart("x"), TextPart("", signature=Signature("G", GEMINI, "thought")), ToolCallPart("c", "f", "{}")),
         (ToolCallPart("c", "f", '{"a":1}', signature=Signature("G", GEMINI, "thought")), ToolCallPart("d", "f", "{}")),
     ],
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from execution_platform.dialects import envelope
 from execution_platform.dialects.anthropic.blocks import is_native_citation, is_provider_run
-from execution_platform.dialects.anthropic.signed_text import mark
+from execution_platform.dialects.anthropic.signed_text import DROPPED, is_mark, mark
 from execution_platform.dialects.anthropic.wire import (
     ALONE,
     FINISH,
@@ -125,6 +125,24 @@ def encode_run(run: Sequence[Part], number: int, answer: Answer) -> list[Object]
         if part.signature is not None:
             blocks.append(beside(part.signature, mark(len(part.text), is_first=at == 0, is_last=False)))
     return blocks
+
+
+def without_last_tokens(content: list[Object], answer: Answer) -> list[Object]:
+    """`content` without tokens of texts at its end: callers take the last block for the answer."""
+    kept = len(content)
+    while kept and _is_token(content[kept - 1]):
+        kept -= 1
+    # Without a text in front, the tokens are all there is.
+    if kept in (0, len(content)) or content[kept - 1].get("type") != "text":
+        return content
+    answer.lose("content.signature", DROPPED, "opaque")
+    return content[:kept]
+
+
+def _is_token(block: Object) -> bool:
+    data = block.get("data") if block.get("type") == "redacted_thinking" else None
+    opened = envelope.unseal(data) if isinstance(data, str) else None
+    return opened is not None and (opened.item_id == ALONE or is_mark(opened.item_id))
 
 
 def encode_citation(citation: Citation, path: str, answer: Answer) -> Object | None:

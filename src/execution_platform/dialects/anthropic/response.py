@@ -11,6 +11,7 @@ from execution_platform.dialects.anthropic.answer import (
     extra_members,
     is_call,
     stop_members,
+    without_last_tokens,
 )
 from execution_platform.dialects.anthropic.errors import stream_error
 from execution_platform.dialects.anthropic.parts import Blocks, decode_content
@@ -136,6 +137,7 @@ def encode_response(response: ChatResponse, downstream: Downstream) -> Encoded:
     for run in runs(message.parts):
         content.extend(encode_run(run, number, answer))
         number += len(run)
+    content = without_last_tokens(content, answer)
     for number in range(1, len(response.outputs)):
         answer.lose(f"outputs[{number}]", "there is room for one answer only", "content")
     for name in ("grounding", "safety"):

@@ -12,6 +12,8 @@ from itertools import pairwise
 from execution_platform.dialects.anthropic.wire import PREVIOUS
 from execution_platform.spi.parts import Part, Signature, TextPart
 
+DROPPED = "a token behind the last text: callers take the last block for the answer"
+
 
 def joins(signed: Sequence[bool], *, is_signed: bool) -> bool:
     """Whether a further text shares the block of texts of which `signed` says which are signed.

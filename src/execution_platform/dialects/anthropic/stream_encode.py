@@ -23,7 +23,7 @@ from execution_platform.dialects.anthropic.answer import (
 )
 from execution_platform.dialects.anthropic.errors import error_frame
 from execution_platform.dialects.anthropic.response import message_id
-from execution_platform.dialects.anthropic.signed_text import joins, mark
+from execution_platform.dialects.anthropic.signed_text import DROPPED, joins, mark
 from execution_platform.dialects.anthropic.usage import delta_usage, encode_usage
 from execution_platform.dialects.anthropic.wire import ALONE, NAME, NEXT, PREVIOUS
 from execution_platform.dialects.base import Downstream
@@ -78,6 +78,7 @@ class Encoder:
         "_opened",
         "_out",
         "_part",
+        "_pending",
         "_prefix",
         "_resting",
         "_seal",
@@ -113,6 +114,8 @@ class Encoder:
         """Whether each text of the open block is signed; empty when the block is none of text."""
         self._sealed: list[tuple[Signature, int, bool]] = []
         """The tokens of those texts, for behind the block: with the text's length and whether it is the first."""
+        self._pending: list[Object] = []
+        """Tokens of texts, which leave with the next block: a caller takes the last one for the answer."""
         self._resting = False
         """Whether the last text is complete and its block still open: a further text may share it."""
         self._length = 0
@@ -151,6 +154,8 @@ class Encoder:
             return b""
         self._finished = None
         self._end_text()
+        if self._pending:
+            self._answer.lose("content.signature", DROPPED, "opaque")
         rest = b"".join(self._out)
         self._out.clear()
         answer = self._answer
@@ -277,6 +282,9 @@ class Encoder:
     def _block(self, block: Object) -> None:
         """Start a block."""
         self._end_text()
+        pending, self._pending = self._pending, []
+        for token in pending:
+            self._whole(token)
         self._write({"type": "content_block_start", "index": self._next, "content_block": block})
         self._next += 1
         self._opened = True
@@ -339,7 +347,7 @@ class Encoder:
         self._sealed.clear()
         self._signed.clear()
         for seal, length, is_first in tokens:
-            self._whole(beside(seal, mark(length, is_first=is_first, is_last=alone)))
+            self._pending.append(beside(seal, mark(length, is_first=is_first, is_last=alone)))
 
     def _delta(self, delta: Delta) -> None:
         match delta:
@@ -413,4 +421,5 @@ class Encoder:
         if part.text:
             self._late(replace(part, signature=None))
         if self._seal is not None:
-            self._whole(beside(self._seal, PREVIOUS if part.text else ALONE))
+            self._end_text()
+            self._pending.append(beside(self._seal, PREVIOUS if part.text else ALONE))
