@@ -5,6 +5,7 @@ the same name with `.calls` at its end. What a tool does follows from its name.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def call(identity: object, name: str, arguments: Mapping[str, Any]) -> None:
             send({"id": f"s{number}", "method": "sampling/createMessage", "params": params})
     if name == "nonsense":
         sys.stdout.write("this is no JSON\n[1]\n{}\n")
-    text = str(arguments.get("text", "done"))
+    text = str(os.getpid()) if name == "pid" else str(arguments.get("text", "done"))
     send({"id": identity, "result": {"content": [{"type": "text", "text": text}], "isError": name == "fail"}})
 
 

@@ -39,7 +39,7 @@ BANNED_PACKAGES = {
 """Packages with a record: malicious releases, unfixed holes, or controls that do not hold."""
 NETWORK = {
     "aiohttp": {"transport", "providers"},
-    "httpx2": {"client"},
+    "httpx2": {"client", "tool_bridge"},
     "socket": {"cli", "gateway", "testing", "providers", "transport"},
 }
 VENDORS = re.compile(r"(openai|anthropic|gemini|groq|deepseek|mistral|ollama|openrouter|fireworks)\Z")

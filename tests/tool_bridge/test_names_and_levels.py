@@ -31,7 +31,7 @@ from execution_platform.tool_bridge.results import normalised
         (["Glob", "grep", "fs_read,Read"], ("dir_glob", "code_search", "fs_read")),
         (
             "mcp://files/read WebFetch websearch todowrite todoWrite",
-            ("mcp://files/read", "http_fetch", "web_search", "todo_write"),
+            ("files.read", "http_fetch", "web_search", "todo_write"),
         ),
         ("", ()),
         ([], ()),
@@ -47,7 +47,7 @@ def test_a_call_by_another_name_gets_our_arguments_and_back() -> None:
     assert call == ("fs_edit", {"path": "/w/a", "old": "x", "new": "y", "replace_all": True})
     assert from_platform("Edit", "fs_edit", call.args)["old_string"] == "x"
     assert to_platform("Write", {"path": "b", "content": ""}) == ("fs_write", {"path": "b", "content": ""})
-    assert to_platform("mcp://a/b", {"file_path": "x"}) == ("mcp://a/b", {"file_path": "x"})
+    assert to_platform("mcp://a/b", {"file_path": "x"}) == ("a.b", {"file_path": "x"})
     assert from_platform("Read", "fs_write", {"path": "x"}) == {"path": "x"}
 
 

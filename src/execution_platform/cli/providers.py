@@ -116,6 +116,7 @@ def _row(snapshot: "Snapshot", settings: "Settings", given: "ProviderConfig") ->
 def _missing(given: "ProviderConfig", settings: "Settings") -> str | None:
     """What the provider lacks to be called; None when it can be."""
     from execution_platform.config.resolve import is_live
+    from execution_platform.providers.agent_process import REMEDY, program
     from execution_platform.providers.local.packages import survey
     from execution_platform.providers.registry import specs
 
@@ -126,6 +127,8 @@ def _missing(given: "ProviderConfig", settings: "Settings") -> str | None:
     if spec is not None and spec.local and spec.build is not None:
         lacking = survey().missing
         return f"packages are missing: {', '.join(lacking)}" if lacking else None
+    if given.kind == "claude_agent" and program() is None:
+        return f"the package claude-agent-sdk is not installed; {REMEDY}"
     url = given.base_url or (spec.base_url if spec is not None else None)
     if url is None:
         has_own = spec is not None and spec.build is not None

@@ -98,6 +98,17 @@ _ROWS = (
         forward=("anthropic-version", "anthropic-beta"),
     ),
     ProviderSpec(
+        kind="claude_agent",
+        dialect="",
+        base_url="https://api.anthropic.com",
+        auth="x-api-key",
+        key_env=("EP_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
+        base_url_env=("EP_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL"),
+        default_model="claude-sonnet-4-5",
+        models=_CLAUDE_MODELS,
+        build="execution_platform.providers.claude_agent:build",
+    ),
+    ProviderSpec(
         kind="gemini",
         dialect="gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta",

@@ -1,6 +1,7 @@
 """Servers that misbehave: what a caller gets, and what does not happen."""
 
 import asyncio
+import os
 import resource
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,23 @@ async def test_a_run_that_has_seen_too_much_sends_a_server_nothing(tmp_path: Pat
         assert refused.value.code == "exfil_blocked"
         assert await it.call("friend.echo", seen=seen, text="fine") == "fine"
         assert evil.calls == ["echo"]
+
+
+@in_loop
+async def test_a_server_that_nobody_uses_is_ended_and_started_again(tmp_path: Path) -> None:
+    evil = evil_server(tmp_path, tool("pid"))
+    async with bench(tmp_path, {"evil": evil.config(idle_seconds=0.2)}) as it:
+        first = int(await it.call("evil.pid"))
+        assert int(await it.call("evil.pid")) == first
+        async with asyncio.timeout(20):
+            while os.path.exists(f"/proc/{first}"):  # noqa: ASYNC240, PTH110 - a process of somebody else's
+                await asyncio.sleep(0.02)
+        assert int(await it.call("evil.pid")) != first
+
+
+@in_loop
+async def test_calls_of_one_run_share_a_conversation_and_may_overlap(tmp_path: Path) -> None:
+    evil = evil_server(tmp_path, tool("pid"))
+    async with bench(tmp_path, {"evil": evil.config()}) as it:
+        assert len(set(await asyncio.gather(*(it.call("evil.pid", run="one") for _ in range(50))))) == 1
+        assert len(set(await asyncio.gather(*(it.call("evil.pid", run=str(run)) for run in range(5))))) == 5

@@ -1,13 +1,13 @@
 """The platform's tools for MCP clients: streamable HTTP, one exchange at a time."""
 
-from collections.abc import Mapping, MutableMapping
-from typing import Annotated, Any, cast
+from collections.abc import Mapping
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 
 from execution_platform import _json
-from execution_platform.exceptions import PermissionDenied
+from execution_platform.exceptions import InvalidRequest, PermissionDenied
 from execution_platform.gateway.endpoints.tools import persona_of
 from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State
@@ -16,6 +16,30 @@ from execution_platform.tool_bridge.mcp.server import Message, Offered, Receive,
 from execution_platform.tool_bridge.protocol import ToolResult
 
 router = APIRouter(tags=["tools"])
+
+
+_REASONS: Mapping[int, str] = {
+    400: "the body must be JSON, with content-type: application/json",
+    403: "this origin is not in mcp.origins",
+    406: "accept must list application/json and text/event-stream",
+    413: "the body is too large",
+    421: "this host is not in mcp.hosts",
+}
+
+
+class McpRefused(InvalidRequest):
+    """The request is not one of the protocol, or not for this gateway. Nothing was run."""
+
+    code = "mcp_refused"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"/mcp: {_REASONS.get(status, 'the request is not one of the protocol')}")
+        self._status = status
+
+    @property
+    def status(self) -> int:
+        """The one that the protocol names for the reason."""
+        return self._status
 
 
 class _Exchange(Response):
@@ -28,27 +52,38 @@ class _Exchange(Response):
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 200
+        """Answer. Raises `McpRefused` for what the protocol's server refuses in plain words."""
+        start: Message | None = None
+        refused: McpRefused | None = None
 
         async def told(message: Message) -> None:
-            nonlocal status
+            nonlocal start, refused
             if message["type"] == "http.response.start":
-                status = message["status"]
-            elif status >= 400:
-                self._note(status, message)
+                start = message
+                return
+            if start is not None and start["status"] >= 400:
+                self._note(start["status"], message.get("body", b""))
+                if not _is_json(start):
+                    refused = McpRefused(start["status"])
+            if refused is not None:
+                return
+            if start is not None:
+                await send(start)
+                start = None
             await send(message)
 
         await exchange(self._offered, self._state.snapshot.config.mcp, scope, receive, told)
+        if refused is not None:
+            raise refused
 
-    def _note(self, status: int, message: MutableMapping[str, Any]) -> None:
+    def _note(self, status: int, body: bytes) -> None:
         """A line for the operator about a request that the protocol's rules refuse."""
-        self._state.log.event(
-            "mcp_refused",
-            "warning",
-            request_id=self._request_id,
-            status=status,
-            code=_code(message.get("body", b"")),
-        )
+        self._state.log.event("mcp_refused", "warning", request_id=self._request_id, status=status, code=_code(body))
+
+
+def _is_json(start: Message) -> bool:
+    headers = {name.lower(): value for name, value in start.get("headers", ())}
+    return headers.get(b"content-type", b"").startswith(b"application/json")
 
 
 @router.post("/mcp")

@@ -17,8 +17,10 @@ from execution_platform.tool_bridge.mcp.stdio import Start, program_transport
 from execution_platform.tool_bridge.protocol import ToolResult
 from execution_platform.transport.egress import Egress
 
-MOST_SESSIONS: Final = 32
-"""Conversations with one server at a time."""
+MOST_PROGRAMS: Final = 32
+"""Processes of one server at a time."""
+MOST_CONVERSATIONS: Final = 1000
+"""Conversations with one address at a time."""
 FRESH_SECONDS: Final = 5.0
 """How long a listing counts before a call looks at the definitions again."""
 _STREAM: Final = 4
@@ -51,6 +53,7 @@ class RemoteServer:
         self._taken = taken
         self._fresh = fresh_seconds
         self._sessions: dict[tuple[str, str | None], Session] = {}
+        self._ending: list[Session] = []
         self._egress: Egress | None = None
         self.judged: Judged | None = None
         """What the last listing said; None before the first."""
@@ -106,8 +109,8 @@ class RemoteServer:
 
     async def aclose(self) -> None:
         """End every conversation."""
-        sessions, self._sessions = self._sessions, {}
-        await asyncio.gather(*(session.aclose() for session in sessions.values()))
+        sessions, self._sessions, self._ending = [*self._sessions.values(), *self._ending], {}, []
+        await asyncio.gather(*(session.aclose() for session in sessions))
         egress, self._egress = self._egress, None
         if egress is not None:
             await egress.aclose()
@@ -131,11 +134,15 @@ class RemoteServer:
 
     def _session(self, context: ToolContext | None) -> Session:
         """The conversation of a tenant, or of one of its runs. Raises `ToolError` when there are too many."""
-        self._sessions = {key: session for key, session in self._sessions.items() if not session.over}
+        over = {key: session for key, session in self._sessions.items() if session.over}
+        self._ending = [session for session in (*self._ending, *over.values()) if not session.ended]
+        for gone in over:
+            del self._sessions[gone]
         key = ("", None) if context is None else (context.tenant, context.run_id)
         found = self._sessions.get(key)
         if found is None:
-            if len(self._sessions) >= MOST_SESSIONS:
+            most = MOST_PROGRAMS if isinstance(self.config.place, McpProgram) else MOST_CONVERSATIONS
+            if len(self._sessions) + len(self._ending) >= most:
                 raise ToolError(f"too many runs use the MCP server {self.name} at the moment; try again later")
             extra.require()
             found = Session(

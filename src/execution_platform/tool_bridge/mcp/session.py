@@ -115,6 +115,7 @@ class Session:
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
         self._owner = asyncio.create_task(self._own(), name=f"mcp {server}")
+        self._owner.add_done_callback(self._end)
         self.listed_at = 0.0
         """When its tools were last held to what was approved, by the event loop's clock."""
         self.features: Sequence[Definition] | None = None
@@ -124,6 +125,11 @@ class Session:
     def over(self) -> bool:
         """Whether another one has to be opened for the next call."""
         return self._owner.done() or self._closing.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._owner.done()
 
     @property
     def version(self) -> str:
@@ -153,15 +159,21 @@ class Session:
         if self._client is None or self._bounded is None:
             raise self._told(self._failure) from self._failure
         self._bounded.renew()
+        # A task of its own: whatever a server makes the SDK raise is the result of this call and no more.
+        call = asyncio.ensure_future(question(self._client))
         try:
-            return await question(self._client)
-        except ExecutionPlatformError:
-            raise
-        except Exception as error:
-            if _is_end(error):
-                self._closing.set()
-                await asyncio.wait({self._owner}, timeout=_LAST_SECONDS)
-            raise self._told(self._failure or error) from error
+            await asyncio.wait({call})
+        finally:
+            if not call.done():
+                call.cancel()
+                await asyncio.wait({call}, timeout=_LAST_SECONDS)
+        error = call.exception()
+        if error is None:
+            return call.result()
+        if _is_end(error):
+            self._closing.set()
+            await asyncio.wait({self._owner}, timeout=_LAST_SECONDS)
+        raise self._told(self._failure or error) from error
 
     async def definitions(self) -> Sequence[Definition]:
         """Its tools, whole, as it sends them."""
@@ -197,16 +209,16 @@ class Session:
         self._closing.set()
 
     async def _own(self) -> None:
-        try:
-            async with self._connected() as client:
-                self._client = client
-                self._ready.set()
-                await self._closing.wait()
-        except Exception as error:  # noqa: BLE001 - the tool call: a server must not end the process, whatever it does
-            self._failure = error
-        finally:
-            self._closing.set()
+        async with self._connected() as client:
+            self._client = client
             self._ready.set()
+            await self._closing.wait()
+
+    def _end(self, owner: "asyncio.Task[None]") -> None:
+        """Whatever ended it ends with it: the failure of a server is what its callers are told."""
+        self._failure = None if owner.cancelled() else owner.exception()
+        self._closing.set()
+        self._ready.set()
 
     @asynccontextmanager
     async def _connected(self) -> "AsyncGenerator[Client]":
