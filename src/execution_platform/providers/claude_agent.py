@@ -185,7 +185,9 @@ class AgentProvider:
     async def _events(
         self, sdk: _Sdk, process: AgentProcess, errand: _Errand, exchange: Exchange
     ) -> AsyncIterator[Sequence[Event]]:
-        decoder = _DIALECT.stream_decoder(Upstream(Origin(dialect="anthropic", provider=self.name, model=exchange.model)))
+        decoder = _DIALECT.stream_decoder(
+            Upstream(Origin(dialect="anthropic", provider=self.name, model=exchange.model))
+        )
         options = sdk.ClaudeAgentOptions(verbatim_prompts=True)
         message: Any
         async for message in sdk.query(prompt=_once(errand.content), options=options, transport=process):
