@@ -67,7 +67,7 @@ async def wishes(storage: Storage) -> Wishes:
     )
     async with storage.read() as connection:
         rows = (await connection.execute(asked)).all()
-    return _told([row.tuple() for row in rows])
+    return _told([(row.id, row.store_content, row.retention_days) for row in rows])
 
 
 def _wishes(session: "Session") -> list[Any]:
