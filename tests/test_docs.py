@@ -16,8 +16,8 @@ from execution_platform.config.resolve import resolve
 from execution_platform.config.settings import Settings
 from execution_platform.config.yaml import load_yaml
 from execution_platform.providers.registry import specs
-from execution_platform.workflow.reading import workflow_of
 from execution_platform.router.table import RoutingTable
+from execution_platform.workflow.reading import workflow_of
 from serving import serving
 
 ROOT = Path(__file__).parents[1]
