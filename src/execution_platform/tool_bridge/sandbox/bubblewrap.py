@@ -77,7 +77,7 @@ _SCRIPT: Final = 'exec env -i "$@"'
 _CHUNK: Final = 64 * 1024
 _GRACE: Final = 0.3
 """Seconds after which a starter that lost its child is ended itself."""
-_LAST: Final = 2.0
+_LAST: Final = 10.0
 """Seconds the first process of a namespace may take to end after its starter."""
 _NOT_FOUND: Final = 127
 

@@ -87,6 +87,7 @@ class Watch:
         free = _free(self._workspace)
         if free < DISK_RESERVE:
             return "disk"
+        self._free = max(self._free, free)  # others of this machine delete too
         if free <= self._free - _DISK_STEP:
             self._free = free
             if await asyncio.to_thread(disk_usage, self._workspace) > self._most:
