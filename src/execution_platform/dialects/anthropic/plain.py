@@ -7,7 +7,7 @@ behind: what they do not write, `blocks` writes, and records what is lost.
 """
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any
 
 from execution_platform.dialects.anthropic.wire import arguments_text, input_object
 from execution_platform.dialects.take import Object
@@ -20,20 +20,19 @@ CALLS_ALONE: Mapping[str, object] = {"content": None}
 _ROLES: Mapping[object, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
-def plain_message(value: object) -> Message | None:
+def plain_message(value: Any) -> Message | None:
     """The message, if it has one of the plain forms."""
-    if type(value) is not dict or len(cast("Object", value)) != 2:
+    if value.__class__ is not dict or len(value) != 2:
         return None
-    wire = cast("Object", value)
-    role, content = wire.get("role"), wire.get("content")
+    role, content = value.get("role"), value.get("content")
     if type(role) is not str or role not in _ROLES:
         return None
     if type(content) is str:
         return Message(_ROLES[role], content)
-    if type(content) is not list or not content:
+    if content.__class__ is not list or not content:
         return None
     parts: list[Part] = []
-    for block in cast("list[object]", content):
+    for block in content:
         part = _part(block)
         if part is None:
             return None
@@ -41,10 +40,9 @@ def plain_message(value: object) -> Message | None:
     return Message(_ROLES[role], tuple(parts))
 
 
-def _part(value: object) -> Part | None:
-    if type(value) is not dict:
+def _part(block: Any) -> Part | None:
+    if block.__class__ is not dict:
         return None
-    block = cast("Object", value)
     word = block.get("type")
     if word == "text":
         text = block.get("text")
@@ -54,14 +52,15 @@ def _part(value: object) -> Part | None:
     return _result(block) if word == "tool_result" else None
 
 
-def _call(block: Object) -> ToolCallPart | None:
-    call_id, name, given = block.get("id"), block.get("name"), block.get("input")
-    if len(block) != 4 or type(call_id) is not str or type(name) is not str or type(given) is not dict:
+def _call(block: Mapping[str, Any]) -> ToolCallPart | None:
+    call_id, name = block.get("id"), block.get("name")
+    given: Any = block.get("input")
+    if len(block) != 4 or type(call_id) is not str or type(name) is not str or given.__class__ is not dict:
         return None
-    return ToolCallPart(call_id, name, arguments_text(cast("Object", given)))
+    return ToolCallPart(call_id, name, arguments_text(given))
 
 
-def _result(block: Object) -> ToolResultPart | None:
+def _result(block: Mapping[str, Any]) -> ToolResultPart | None:
     """A result that is text, which may say whether it is one of a failure."""
     call_id, content, failed = block.get("tool_use_id"), block.get("content"), block.get("is_error")
     if type(call_id) is not str or len(block) != (3 if failed is None else 4):
@@ -70,10 +69,10 @@ def _result(block: Object) -> ToolResultPart | None:
         return None
     if type(content) is str:
         return ToolResultPart(call_id, (TextPart(content),), is_error=failed, form="string")
-    if type(content) is not list or not content:
+    if content.__class__ is not list or not content:
         return None
     parts: list[Part] = []
-    for item in cast("list[object]", content):
+    for item in content:
         part = _part(item)
         if type(part) is not TextPart:
             return None

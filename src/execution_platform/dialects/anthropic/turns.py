@@ -145,6 +145,8 @@ class _Arranger:
         """Call ids already given out."""
         self._done: set[tuple[int, int]] = set()
         """Results that stand in their turn already, by message and part."""
+        self._spent: set[int] = set()
+        """Messages of one such result and nothing else."""
 
     def run(self) -> None:
         for place, (index, message) in enumerate(self._rest):
@@ -156,7 +158,7 @@ class _Arranger:
             elif role in _SYSTEM:
                 self.has_system = True
                 self._add("system", self._plain(message, index), index)
-            else:
+            elif index not in self._spent:
                 self._user(index, message)
 
     def _leftovers(self, message: Message, path: str) -> None:
@@ -249,9 +251,8 @@ class _Arranger:
         self._used.add(wire)
         return wire
 
-    def _results(self, place: int, ids: dict[str, str], index: int) -> None:
-        """The turn after a turn with calls: one result for each, and only then the rest."""
-        missing = dict(ids)
+    def _results(self, place: int, missing: dict[str, str], index: int) -> None:
+        """The turn after a turn with calls, of which all are missing yet: one result for each, and only then the rest."""
         results: list[Object] = []
         moved: list[Object] = []
         source = index
@@ -265,36 +266,39 @@ class _Arranger:
                     if call.call_id in missing:
                         self._stand_in(missing.pop(call.call_id), results, index)
                 continue
-            for number, part in enumerate(message.parts):
-                if not isinstance(part, ToolResultPart) or part.call_id not in missing or (later, number) in self._done:
-                    continue
-                self._done.add((later, number))
+            if later not in self._spent and self._answers(later, message.parts, missing, results=results, moved=moved):
                 source = later
-                self._result(part, missing.pop(part.call_id), later, number, results=results, moved=moved)
         for wire in missing.values():
             self._stand_in(wire, results, index)
         self.turns.append({"role": "user", "content": [*results, *moved]})
         self.sources.append(source)
 
-    def _result(
-        self,
-        part: ToolResultPart,
-        call_id: str,
-        index: int,
-        number: int,
-        *,
-        results: list[Object],
-        moved: list[Object],
-    ) -> None:
-        """Add one result, and media that the target takes only outside of it."""
-        block = result_block(part, call_id)
-        if block is None:
-            where = self._where(index, number)
-            block = encode_result(part, call_id, where, self._target)
-            if block is None:
-                return
-            moved += self._media(block, where)
-        results.append(block)
+    def _answers(
+        self, index: int, parts: Sequence[Part], missing: dict[str, str], *, results: list[Object], moved: list[Object]
+    ) -> bool:
+        """Take the results of missing calls out of a message; whether there was one."""
+        found = False
+        for number, part in enumerate(parts):
+            if not isinstance(part, ToolResultPart) or part.call_id not in missing or (index, number) in self._done:
+                continue
+            if len(parts) == 1:
+                self._spent.add(index)
+            else:
+                self._done.add((index, number))
+            found = True
+            wire = missing.pop(part.call_id)
+            block = result_block(part, wire) or self._result(part, wire, (index, number), moved)
+            if block is not None:
+                results.append(block)
+        return found
+
+    def _result(self, part: ToolResultPart, call_id: str, at: tuple[int, int], moved: list[Object]) -> Object | None:
+        """A result that is not plain; `moved` gets media that the target takes only outside of it."""
+        path = self._where(*at)
+        block = encode_result(part, call_id, path, self._target)
+        if block is not None:
+            moved += self._media(block, path)
+        return block
 
     def _stand_in(self, wire: str, results: list[Object], index: int) -> None:
         what = f"call {wire!r} has no result; a note that there is none stands in"

@@ -6,9 +6,9 @@ answers, the answer is the same. `plain_wires` does the same for messages of oth
 not write, `turns` writes, and records what is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, TypeGuard
 
 from execution_platform.dialects.take import Object
 from execution_platform.dialects.target import Target
@@ -16,11 +16,11 @@ from execution_platform.spi.messages import Message, Role
 from execution_platform.spi.parts import Part, TextPart, ToolCallPart, ToolResultPart
 
 
-def plain_message(value: object) -> Message | None:
+def plain_message(value: Any) -> Message | None:
     """The message, if it has one of the plain forms."""
-    if type(value) is not dict:
+    if value.__class__ is not dict:
         return None
-    wire = cast("Object", value)
+    wire: Object = value
     role = wire.get("role")
     if len(wire) == 2:
         content = wire.get("content")
@@ -32,17 +32,17 @@ def plain_message(value: object) -> Message | None:
     return None
 
 
-def _texts(content: object) -> Message | None:
+def _texts(content: Any) -> Message | None:
     """A user's list of texts."""
-    if type(content) is not list:
+    if content.__class__ is not list:
         return None
     parts: list[Part] = []
-    for item in cast("list[object]", content):
-        if type(item) is not dict or len(cast("Object", item)) != 2:
+    wire: Any
+    for wire in content:
+        if wire.__class__ is not dict or len(wire) != 2 or wire.get("type") != "text":
             return None
-        wire = cast("Object", item)
         text = wire.get("text")
-        if wire.get("type") != "text" or type(text) is not str:
+        if type(text) is not str:
             return None
         parts.append(TextPart(text))
     return Message("user", tuple(parts))
@@ -59,17 +59,18 @@ def _result(wire: Object) -> Message | None:
 _ASSISTANT: Role = "assistant"
 
 
-def _calls(wire: Object) -> Message | None:
+def _calls(wire: Mapping[str, Any]) -> Message | None:
     """Calls of functions, with text or with a content of null before them."""
     calls, content = wire.get("tool_calls"), wire.get("content", "")
-    if type(calls) is not list or not calls:
+    if calls.__class__ is not list or not calls:
         return None
     parts: list[Part] = []
     if type(content) is str and content:
         parts.append(TextPart(content))
     elif content is not None:
         return None
-    for item in cast("list[object]", calls):
+    item: Any
+    for item in calls:
         call = _call(item)
         if call is None:
             return None
@@ -77,16 +78,14 @@ def _calls(wire: Object) -> Message | None:
     return Message(_ASSISTANT, tuple(parts), extra={"content": None} if content is None else {})
 
 
-def _call(item: object) -> ToolCallPart | None:
-    if type(item) is not dict or len(cast("Object", item)) != 3:
+def _call(wire: Any) -> ToolCallPart | None:
+    if wire.__class__ is not dict or len(wire) != 3 or wire.get("type") != "function":
         return None
-    wire = cast("Object", item)
-    call_id, function = wire.get("id"), wire.get("function")
-    if wire.get("type") != "function" or type(function) is not dict or len(cast("Object", function)) != 2:
+    call_id, inner = wire.get("id"), wire.get("function")
+    if inner.__class__ is not dict or len(inner) != 2 or type(call_id) is not str or not call_id:
         return None
-    inner = cast("Object", function)
     name, arguments = inner.get("name"), inner.get("arguments")
-    if type(call_id) is not str or not call_id or type(name) is not str or type(arguments) is not str:
+    if type(name) is not str or type(arguments) is not str:
         return None
     return ToolCallPart(call_id, name, arguments)
 
@@ -109,7 +108,7 @@ def plain_wires(message: Message, target: Target) -> Wires | None:
     return _said(content, target) if role == _ASSISTANT else _asked(content, target, is_user=role == "user")
 
 
-def _is_text(part: Part) -> bool:
+def _is_text(part: Part) -> TypeGuard[TextPart]:
     """Whether a part is text that has nothing but its words."""
     return type(part) is TextPart and not (
         part.extra or part.citations or part.refusal or part.cache is not None or part.signature is not None
@@ -127,7 +126,7 @@ def _asked(parts: Sequence[Part], target: Target, *, is_user: bool) -> Wires | N
                 return None
             wires.results.append(wire)
         elif _is_text(part):
-            texts.append(cast("TextPart", part).text)
+            texts.append(part.text)
         else:
             return None
     if texts and (is_user or wires.results):
@@ -160,7 +159,7 @@ def _said(parts: Sequence[Part], target: Target) -> Wires | None:
             inner = {"name": target.tool_name(part.name), "arguments": part.arguments or "{}"}
             calls.append({"id": target.call_id(part.call_id), "type": "function", "function": inner})
         elif _is_text(part):
-            texts.append(cast("TextPart", part).text)
+            texts.append(part.text)
         else:
             return None
     text = "".join(texts)
