@@ -275,7 +275,7 @@ class RawLimits(Raw):
     )
     streams: int = Field(default=1500, ge=1, description="Most streamed answers among them.")
     lag_seconds: Seconds = Field(
-        default=0.1, description="Delay of the event loop from which fewer requests are admitted."
+        default=0.03, description="Delay of the event loop from which fewer requests are admitted."
     )
     connections_per_peer: int | None = Field(
         default=None, ge=1, description="Most connections from one address; trusted proxies are exempt."
