@@ -13,6 +13,7 @@ from execution_platform.config.oidc import RawOidc
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.providers import KindTable, resolve_providers
+from execution_platform.config.responses import resolve_responses
 from execution_platform.config.runs import resolve_runs
 from execution_platform.config.schema import RawConfig
 from execution_platform.config.secret import SecretRef, has_secret
@@ -88,6 +89,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
         tools=resolve_tools(raw.tools),
         mcp=resolve_mcp(raw.mcp, settings.host, problems),
+        responses=resolve_responses(raw.responses),
         runs=resolve_runs(raw.runs),
         trusted_proxies=tuple(raw.trusted_proxies),
         idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),

@@ -26,6 +26,7 @@ from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
 from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
+from execution_platform.gateway.responses import Responses
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
@@ -104,6 +105,7 @@ class State:
             watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
+        self.responses = Responses(self.bookkeeping, lambda: self.snapshot, self._tell)
         self.repeats = Repeats(self.bookkeeping, self._note_repeats)
         self.budgeting = Budgeting(
             self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics, redis_down=self._redis_down

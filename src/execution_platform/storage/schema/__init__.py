@@ -16,6 +16,7 @@ from execution_platform.storage.schema.money import (
     reservations,
 )
 from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
+from execution_platform.storage.schema.responses import responses
 from execution_platform.storage.schema.runs import run_approvals, run_events, run_journal, runs
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "pricing_table",
     "request_log",
     "reservations",
+    "responses",
     "run_approvals",
     "run_events",
     "run_journal",
