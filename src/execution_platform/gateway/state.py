@@ -27,10 +27,12 @@ from execution_platform.gateway.record import access_record, observe, observe_sh
 from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
 from execution_platform.gateway.responses import Responses
+from execution_platform.gateway.retention import Retention
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
+from execution_platform.gateway.standing import Standing
 from execution_platform.gateway.tooling import Tooling
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.identity.principal import Principal
@@ -105,7 +107,6 @@ class State:
             watch_link(self.metrics, self.link)
         self.bookkeeping = Bookkeeping(settings, self.snapshot.config.ledger, self.log, self.metrics)
         self.books = self.bookkeeping.books
-        self.responses = Responses(self.bookkeeping, lambda: self.snapshot, self._tell)
         self.repeats = Repeats(self.bookkeeping, self._note_repeats)
         self.budgeting = Budgeting(
             self.bookkeeping, self.builder.fleet.secret, self.log, self.metrics, redis_down=self._redis_down
@@ -115,9 +116,25 @@ class State:
             settings, self.bookkeeping, self.budgeting, self.log, self._tenants, redis_down=self._redis_down
         )
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
-        self.running = Running(settings, self.tools, lambda: self.snapshot, self.bookkeeping, self._tell)
+        self._keep_going(settings)
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
+
+    def _keep_going(self, settings: Settings) -> None:
+        """What outlives a request: runs, and conversations that are gone on with."""
+        self.responses = Responses(self.bookkeeping, lambda: self.snapshot, self._tell)
+        self.running = Running(
+            settings,
+            self.tools,
+            lambda: self.snapshot,
+            self.bookkeeping,
+            self._tell,
+            metrics=self.metrics.runs,
+            standing=Standing(self.access, lambda: self.authenticator),
+        )
+        self.retention = Retention(
+            self.bookkeeping, {"responses": self.responses.forget, "runs": self.running.forget}, self._tell
+        )
 
     async def start(self, *, take_on: bool = True) -> None:
         """Look for local servers, then serve, listen to changes of the configuration, and take on runs that were left."""
@@ -140,6 +157,7 @@ class State:
         self.lifecycle.start()
         if take_on:
             self.running.start()
+        self.retention.start()
         self.mcp.start()
         self.started = True
         self.probes.follow(self.snapshot)
@@ -153,6 +171,7 @@ class State:
         self.lag.stop()
         if self.siblings is not None:
             await self.siblings.stop()
+        await self.retention.stop()
         await self.running.stop()
         await self.following.stop()
         await self.lifecycle.stop()
