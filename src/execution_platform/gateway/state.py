@@ -33,6 +33,7 @@ from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
 from execution_platform.gateway.standing import Standing
+from execution_platform.gateway.switches import Switches
 from execution_platform.gateway.tooling import Tooling
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.identity.principal import Principal
@@ -121,7 +122,8 @@ class State:
         self.started_at = time.time()
 
     def _keep_going(self, settings: Settings) -> None:
-        """What outlives a request: runs, and conversations that are gone on with."""
+        """What outlives a request: switches, runs, and conversations that are gone on with."""
+        self.switches = Switches(self.lifecycle, self.bookkeeping, self._tell)
         self.responses = Responses(self.bookkeeping, lambda: self.snapshot, self._tell)
         self.running = Running(
             settings,
@@ -145,6 +147,7 @@ class State:
         self.repeats.start()
         self.access.start()
         await self.pricing.start()
+        await self.switches.start()
         self.lag.start()
         if self.siblings is not None:
             await self.siblings.start()
@@ -172,6 +175,7 @@ class State:
         if self.siblings is not None:
             await self.siblings.stop()
         await self.retention.stop()
+        await self.switches.stop()
         await self.running.stop()
         await self.following.stop()
         await self.lifecycle.stop()

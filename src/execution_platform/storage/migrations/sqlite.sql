@@ -193,6 +193,14 @@ CREATE TABLE logins (
   CONSTRAINT pk_logins PRIMARY KEY (state)
 );
 CREATE INDEX ix_logins_expires_at ON logins (expires_at);
+CREATE TABLE persona_switches (
+  name VARCHAR(200) NOT NULL,
+  body TEXT,
+  revision BIGINT NOT NULL,
+  changed_by VARCHAR(200) DEFAULT '' NOT NULL,
+  changed_at DATETIME NOT NULL,
+  CONSTRAINT pk_persona_switches PRIMARY KEY (name)
+);
 CREATE TABLE pricing_table (
   provider VARCHAR(200) NOT NULL,
   model VARCHAR(200) NOT NULL,

@@ -15,7 +15,13 @@ from execution_platform.storage.schema.money import (
     pricing_table,
     reservations,
 )
-from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
+from execution_platform.storage.schema.operations import (
+    alerts,
+    idempotency_keys,
+    persona_switches,
+    request_log,
+    webhook_outbox,
+)
 from execution_platform.storage.schema.responses import responses
 from execution_platform.storage.schema.runs import run_approvals, run_events, run_journal, runs
 
@@ -31,6 +37,7 @@ __all__ = [
     "idempotency_keys",
     "logins",
     "metadata",
+    "persona_switches",
     "pricing_table",
     "request_log",
     "reservations",
