@@ -1,7 +1,8 @@
 """One request on a connection and its answer: uvicorn's, whose head is checked and put together at once.
 
 uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here all names
-and all values are looked at together. What is allowed is the same.
+and all values are looked at together. What is allowed is the same. The head of an answer that tells its length waits for the first
+of its body, which ASGI lets a server do: nearly always that is all of it, and both leave in one write.
 """
 
 from collections.abc import Iterable
@@ -14,10 +15,15 @@ _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 _NOT_IN_NAMES = bytes((*range(33), 127)) + b'()<>@,;:[]={}\\"'
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODYLESS = frozenset({204, 304})
+_END = (b"", b"")
+"""A head ends with an empty line."""
 
 
 class Cycle(RequestResponseCycle):
     """One request and its answer."""
+
+    _head = b""
+    """What waits for the body."""
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the next message of the answer. Raises `RuntimeError` for one that is out of place."""
@@ -40,20 +46,29 @@ class Cycle(RequestResponseCycle):
         self.response_started = True
         self.waiting_for_100_continue = False
         headers = [*self.default_headers, *given]
-        content: list[bytes] = []
+        names = [name for name, _ in headers]
+        together = b"".join(names)
+        if not together.islower():
+            headers = [(name.lower(), value) for name, value in headers]
+            names = [name for name, _ in headers]
         closes = False
-        for name, value in headers:
-            lower = name.lower()
-            if lower in _FRAMING:
-                closes = self._note_framing(lower, value) or closes
-            content += (lower, b": ", value, b"\r\n")
-        block = b"".join(content)
-        _check(headers, block)
-        tail = b"" if self.keep_alive or closes else b"connection: close\r\n"
+        if not _FRAMING.isdisjoint(names):
+            for name, value in headers:
+                if name in _FRAMING:
+                    closes = self._note_framing(name, value) or closes
+        lines = [STATUS_LINE[status][:-2], *map(b": ".join, headers)]
+        _check(together, b"\r\n".join(lines), len(headers))
+        if not self.keep_alive and not closes:
+            lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
             self.chunked_encoding = True
-            tail += b"transfer-encoding: chunked\r\n"
-        self.transport.write(b"".join((STATUS_LINE[status], block, tail, b"\r\n")))
+            lines.append(b"transfer-encoding: chunked")
+        lines += _END
+        head = b"\r\n".join(lines)
+        if self.chunked_encoding:
+            self.transport.write(head)
+        else:
+            self._head = head
 
     def _note_framing(self, name: bytes, value: bytes) -> bool:
         """Take over how the body is framed; whether the connection is to be closed after it."""
@@ -71,16 +86,22 @@ class Cycle(RequestResponseCycle):
         return False
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
+        head, self._head = self._head, b""
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
+            body = b""
         elif self.chunked_encoding:
             piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            self.transport.write(piece if more else piece + b"0\r\n\r\n")
+            body = piece if more else piece + b"0\r\n\r\n"
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:
+                self.transport.write(head)
                 raise RuntimeError("the answer is longer than its content-length")
-            self.transport.write(body)
+        if head and not more:
+            self.transport.writelines((head, body))
+        else:
+            self.transport.write(head + body)
         if not more:
             if self.expected_content_length != 0:
                 raise RuntimeError("the answer is shorter than its content-length")
@@ -91,11 +112,10 @@ class Cycle(RequestResponseCycle):
             self.on_response()
 
 
-def _check(headers: list[tuple[bytes, bytes]], block: bytes) -> None:
+def _check(names: bytes, block: bytes, count: int) -> None:
     """Raises `RuntimeError` where a header could be read as something else than one header."""
-    names = b"".join([name for name, _ in headers])
     if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
         raise RuntimeError("a header of the answer has a name that is none")
     # Of the control characters only the line ends written here may be in it.
-    if len(block.translate(None, _CONTROLS)) != len(block) - 2 * len(headers):
+    if len(block.translate(None, _CONTROLS)) != len(block) - 2 * count:
         raise RuntimeError("a header of the answer has a value with control characters")

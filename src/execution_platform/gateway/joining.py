@@ -7,6 +7,7 @@ and a short stream that came in one read leaves in one write, its end included.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 _LONG: Final = 64 * 1024
@@ -47,6 +48,11 @@ class Joining:
         self._size += len(data)
         if self._size > _LONG:
             self._flush()
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write an answer that is whole, so that nothing else could leave with it."""
+        self._flush()
+        self._transport.writelines(pieces)
 
     def end_answer(self) -> None:
         """The answer is whole; the next write is the head of another."""
