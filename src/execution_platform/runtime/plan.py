@@ -107,4 +107,4 @@ def passes_through(call: Call, provider: WireProvider) -> bool:
     if call.route is None or not provider.speaks(call.dialect):
         return False
     persona = call.route.persona
-    return (persona is None or not persona.changes_request) and call.dialect.seal_mark not in call.body
+    return (persona is None or not persona.changes_request) and call.body.find(call.dialect.seal_mark) < 0
