@@ -149,6 +149,11 @@ def _frame(block: bytes) -> Frame | None:
     """One block between blank lines as a frame; None when it holds no data."""
     if block.startswith(b"data: ") and _LF not in block:
         return Frame(None, block[6:])
+    if block.startswith(b"event: "):
+        # As every frame with a name is written, nearly.
+        name, found, payload = block[7:].partition(b"\ndata: ")
+        if found and _LF not in payload and _LF not in name:
+            return Frame(name.decode("utf-8", "replace"), payload)
     event: str | None = None
     data: list[bytes] = []
     for line in block.split(b"\n"):
