@@ -38,9 +38,9 @@ T = TypeVar("T")
 _JSON = "application/json"
 
 
-async def execute(call: Call) -> Answer:
+def execute(call: Call) -> Awaitable[Answer]:
     """Answer a chat call that `plan` has given a route."""
-    return await first_of(call, partial(_attempt, call))
+    return first_of(call, partial(_attempt, call))
 
 
 async def first_of(call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
