@@ -137,9 +137,12 @@ def test_a_login_is_finished_once_and_only_as_it_was_begun(tmp_path: Path) -> No
             brought = theirs.visit(begun.header("location") or "")
             path = f"/login/callback?code={brought['code']}&state={brought['state']}"
             browser = f"{BEGUN}={brought['state']}"
+            asked = theirs.begun[brought["code"]]
             assert (await call(gateway, "GET", path)).status == 400, "another browser began it"
             assert (await call(gateway, "GET", path, browser)).status == 200
+            theirs.begun[brought["code"]] = asked  # a provider that would take its code a second time
             assert (await call(gateway, "GET", path, browser)).status == 400, "a state is used once"
+            assert theirs.exchanged == 1
             assert (await back(gateway, theirs, state="made-up")).status == 400
             assert (await back(gateway, theirs, code="made-up")).status == 400
             assert theirs.exchanged == 1
