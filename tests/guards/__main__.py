@@ -19,10 +19,11 @@ from typing import Literal
 
 from guards.table import ROOT, Guard, guards
 
-Verdict = Literal["noticed", "not noticed", "broken"]
+Verdict = Literal["noticed", "not noticed", "skipped", "broken"]
 _COPIED = ("src", "tests", "docs", "examples", "bench", "changes", "pyproject.toml", "README.md", "Makefile")
 _SECONDS = 240
 _FAILED = re.compile(r"^FAILED ", re.MULTILINE)
+_PASSED = re.compile(r"\b[0-9]+ passed\b")
 _SECONDS_OF_ALL = 1800
 
 
@@ -67,7 +68,7 @@ def without(guard: Guard, tree: Path) -> tuple[Verdict, str]:
     finally:
         file.write_text(source, encoding="utf-8")
     if code == 0:
-        return "not noticed", output
+        return "skipped" if _PASSED.search(output) is None else "not noticed", output
     return ("noticed", output) if code == 1 and _FAILED.search(output) else ("broken", output)
 
 

@@ -314,6 +314,28 @@ def test_a_disk_that_does_not_take_what_is_written_stops_new_work(tmp_path: Path
     asyncio.run(run())
 
 
+def test_a_disk_that_fails_behind_the_requests_stops_new_work_too(tmp_path: Path) -> None:
+    """R12: under `process` durability nobody waits for the disk, and the next request is refused all the same."""
+
+    async def run() -> None:
+        async with ledger_in(tmp_path / "journal", durability="process") as ledger:
+
+            def broken() -> None:
+                raise OSError(5, "Input/output error")
+
+            sync, ledger.journal.sync = ledger.journal.sync, broken  # type: ignore[method-assign]
+            ledger.dispatch(dispatch(1))
+            async with asyncio.timeout(10):
+                while not ledger.journal.full:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(StorageUnavailable):
+                ledger.dispatch(dispatch(2))
+            ledger.settle(settlement(1))
+            ledger.journal.sync = sync  # type: ignore[method-assign]
+
+    asyncio.run(run())
+
+
 def test_ids_of_a_worker_are_uuids_and_never_the_same(tmp_path: Path) -> None:
     import uuid
 

@@ -6,10 +6,11 @@ from datetime import datetime
 
 import pytest
 
-from agent_tools import WriteFile
+from agent_tools import ReadFile, Tool, WriteFile
+from execution_platform.config.values import PermissionLevel, PermissionMode
 from execution_platform.runtime.agent.asking import Asking
 from execution_platform.runtime.agent.told import Note
-from execution_platform.tool_bridge.approval import Asked, Permit, Sealed
+from execution_platform.tool_bridge.approval import Asked, Permit, Sealed, judge
 
 KEY = b"k" * 32
 SHOWN = Sealed("run_1", "run_1.0.0", "write_file", {"path": "a", "content": "x"}, "ada", 1_800_000_000)
@@ -35,6 +36,25 @@ def test_a_seal_is_for_exactly_one_call(other: Sealed) -> None:
     assert replace(SHOWN, arguments={"content": "x", "path": "a"}).is_sealed_by(seal, KEY), "the order says nothing"
     assert not other.is_sealed_by(seal, KEY)
     assert not SHOWN.is_sealed_by(seal, b"another key")
+
+
+MODES: tuple[PermissionMode, ...] = ("default", "acceptEdits", "plan", "bypassPermissions")
+
+
+def test_a_run_that_plans_changes_nothing_whatever_was_consented_to() -> None:
+    """A1: a configured consent counts in other modes."""
+    for tool in (WriteFile(), Tool("shell", "exec", {}), Tool("send_mail", "network", {})):
+        permit = Permit(tool, consented=True)
+        assert judge(Asked("c", permit, {}, "plan")).decision == "deny"
+        assert judge(Asked("c", permit, {}, "default")).decision == "allow"
+    assert judge(Asked("c", Permit(ReadFile()), {}, "plan")).decision == "allow"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("level", ["none", "read_only"])
+def test_a_level_binds_in_every_mode(mode: PermissionMode, level: PermissionLevel) -> None:
+    """A1: bypass asks nobody, and widens nothing."""
+    assert judge(Asked("c", Permit(WriteFile(), level, consented=True), {}, mode)).decision == "deny"
 
 
 class Forgetful:
