@@ -1,7 +1,8 @@
 """The guards of the platform: which lines keep a threat out or a promise kept, and which test notices when they are gone.
 
 One TOML file for each part of the trust page. An entry has `rows` (ids of the page), `is` (the guard in words), `file` (below
-the package), `text` (what is there, exactly once), `without` (the same without the guard) and `test` (below tests).
+the package), `text` (what is there, exactly once), `without` (the same without the guard) and `test` (below tests). Where two
+walls stand behind each other `also` lists more pairs of texts, so that both are gone at once.
 """
 
 import tomllib
@@ -22,17 +23,19 @@ class Guard:
     what: str
     file: Path
     """Below the root of the tree."""
-    text: str
-    without: str
+    edits: tuple[tuple[str, str], ...]
+    """What is there, each exactly once, and what is there instead without the guard."""
     test: str
     """A node id of pytest, from the root of the tree."""
 
     def removed_from(self, source: str) -> str:
         """`source` without the guard. Raises `ValueError` unless the guard is there exactly once."""
-        found = source.count(self.text)
-        if found != 1:
-            raise ValueError(f"{self.file}: the guard of {' '.join(self.rows)} ({self.what}) is there {found} times, not once")
-        return source.replace(self.text, self.without)
+        for text, without in self.edits:
+            found = source.count(text)
+            if found != 1:
+                raise ValueError(f"{self.file}: the guard {self.name!r} is there {found} times, not once: {text}")
+            source = source.replace(text, without)
+        return source
 
     @property
     def name(self) -> str:
@@ -48,7 +51,6 @@ def guards(folder: Path = HERE) -> Iterator[Guard]:
                 rows=tuple(entry["rows"].split()),
                 what=entry["is"],
                 file=PACKAGE / entry["file"],
-                text=entry["text"].strip("\n"),
-                without=entry["without"].strip("\n"),
+                edits=((entry["text"].strip("\n"), entry["without"].strip("\n")), *map(tuple, entry.get("also", ()))),
                 test=f"tests/{entry['test']}",
             )
