@@ -105,12 +105,15 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", help="ids of rows (K4), or how they begin (K); all unless given")
     parser.add_argument("-n", type=int, default=2, dest="workers", help="so many at a time")
     parser.add_argument("--show", action="store_true", help="print the output of what was not noticed")
-    parser.add_argument("--unproven", action="store_true", help="do not run the tests with every guard in its place first")
+    parser.add_argument(
+        "--unproven", action="store_true", help="do not run the tests with every guard in its place first"
+    )
     given = parser.parse_args()
     chosen = [
         guard
         for guard in guards()
-        if not given.rows or any(row == each or row.rstrip("0123456789") == each for row in guard.rows for each in given.rows)
+        if not given.rows
+        or any(row == each or row.rstrip("0123456789") == each for row in guard.rows for each in given.rows)
     ]
     if not given.unproven and not sound(chosen):
         return 1
