@@ -192,6 +192,9 @@ def test_a_response_is_its_tenants_and_its_makers(tmp_path: Path, database_url: 
                 got = await ask(gateway, "go on", who, previous_response_id=mine)
                 missing = await ask(gateway, "go on", who, previous_response_id="resp_none")
                 assert (got.status, missing.status) == (404, 404)
+                for odd in ("resp_\x00", "ü" * 8, "r" * 5000):
+                    assert (await ask(gateway, "go on", who, previous_response_id=odd)).status == 404
+                assert (await gateway.get("/v1/responses/a%00b", **key(who))).status == 404
                 assert got.json()["error"]["code"] == missing.json()["error"]["code"]
                 assert len(upstream.meter) == calls
                 for path in ("", "/input_items"):

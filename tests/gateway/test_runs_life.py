@@ -256,12 +256,13 @@ async def test_a_directory_whose_run_another_machine_has_forgotten_is_removed(tm
             await over(served, await begin(served, BOSS))
             kept = write.calls[0][0].workspace
             gone, named = kept.parent / f"run_{'a' * 32}", kept.parent / "notes"
-            fresh = kept.parent / f"run_{'b' * 32}"
-            for place in (gone, named, fresh):
+            fresh, short = kept.parent / f"run_{'b' * 32}", kept.parents[1] / "brief" / f"run_{'c' * 32}"
+            for place in (gone, named, fresh, short):
                 (place / "deep").mkdir(parents=True)
             (gone / "out").symlink_to(named)
-            before = time.time() - 7200
-            for place in (kept, gone, named):
-                os.utime(place, (before, before))
-            assert await served.gateway.state.running.runs.sweep() == 1
-            assert [place.exists() for place in (kept, gone, named / "deep", fresh)] == [True, False, True, True]
+            now = time.time()
+            for place, days in ((kept, 9), (gone, 9), (named, 9), (fresh, 5), (short, 5)):
+                os.utime(place, (now, now - days * 86400))
+            assert await served.gateway.state.running.runs.sweep(timedelta(days=7), {"brief": 3, "long": 90}) == 2
+            there = [place.exists() for place in (kept, gone, named / "deep", fresh, short)]
+            assert there == [True, False, True, True, False]
