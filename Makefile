@@ -81,7 +81,8 @@ $(CLIENTS)/.ready: tests/clients/package-lock.json tests/clients/requirements.tx
 	@command -v npm >/dev/null || { echo "npm is not installed: the clients need node 20 or newer"; exit 1; }
 	@mkdir -p $(CLIENTS)/node && cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/node
 	@echo "Installing the locked clients"
-	@cd $(CLIENTS)/node && npm install --no-save --ignore-scripts --no-audit --no-fund --silent
+	@cd $(CLIENTS)/node && npm install --no-save --ignore-scripts --no-audit --no-fund --silent \
+	  && npm rebuild --silent @anthropic-ai/claude-code opencode-ai # these two put their program into place by a script
 	@rm -rf $(CLIENTS)/python
 	@$(RUN)/pip install $(PIP) --require-hashes --target $(CLIENTS)/python -r tests/clients/requirements.txt
 	@touch $@

@@ -6,15 +6,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
-from execution_platform.config.mcp import RawMcp
 from execution_platform.config.oidc import RawOidc
-from execution_platform.config.pricing import RawPrice
-from execution_platform.config.responses import RawResponses
-from execution_platform.config.runs import RawRuns
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
-from execution_platform.config.tools import RawTools
 from execution_platform.config.units import Seconds, Size
+from execution_platform.config.written.mcp import RawMcp
+from execution_platform.config.written.pricing import RawPrice
+from execution_platform.config.written.responses import RawResponses
+from execution_platform.config.written.runs import RawRuns
+from execution_platform.config.written.tools import RawTools
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
@@ -276,7 +276,7 @@ class RawLimits(Raw):
     )
     streams: int = Field(default=1500, ge=1, description="Most streamed answers among them.")
     lag_seconds: Seconds = Field(
-        default=0.1, description="Delay of the event loop from which fewer requests are admitted."
+        default=0.03, description="Delay of the event loop from which fewer requests are admitted."
     )
     connections_per_peer: int | None = Field(
         default=None, ge=1, description="Most connections from one address; trusted proxies are exempt."

@@ -248,7 +248,7 @@ class Limits:
     attempts: int = 3
     in_flight: int = 2000
     streams: int = 1500
-    lag_seconds: float = 0.1
+    lag_seconds: float = 0.03
     connections_per_peer: int | None = None
     header_block: int = 32 * 1024
     url_length: int = 8 * 1024

@@ -14,6 +14,8 @@ _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 _NOT_IN_NAMES = bytes((*range(33), 127)) + b'()<>@,;:[]={}\\"'
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODYLESS = frozenset({204, 304})
+_LONG = 16 * 1024
+"""Bytes of a piece that is not copied to be framed."""
 
 
 class Cycle(RequestResponseCycle):
@@ -21,8 +23,6 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the next message of the answer. Raises `RuntimeError` for one that is out of place."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
         if self.disconnected:
             return
         if not self.response_started:
@@ -35,6 +35,9 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError(f"a begun answer goes on with 'http.response.body', not with '{message['type']}'")
         else:
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
+            # Not before the next piece is written: whoever makes it would hold it as long as the client takes none.
+            if self.flow.write_paused and not self.response_complete:
+                await self.flow.drain()
 
     def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
@@ -74,8 +77,11 @@ class Cycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
         elif self.chunked_encoding:
-            piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            self.transport.write(piece if more else piece + b"0\r\n\r\n")
+            end = b"" if more else b"0\r\n\r\n"
+            if len(body) > _LONG:
+                self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n" + end))
+            else:
+                self.transport.write((b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + end)
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:

@@ -288,9 +288,9 @@ class State:
             }
         return views
 
-    def _note_lag(self, seconds: float) -> None:
-        self.metrics.edge.loop_lag.observe(seconds)
-        self.admission.note_lag(seconds)
+    def _note_lag(self, late: float, worked: float) -> None:
+        self.metrics.edge.loop_lag.observe(late)
+        self.admission.note_lag(late, worked)
 
     def shared_view(self) -> dict[str, object]:
         """The shared Redis for health pages; nothing where none is configured. Its loss makes no replica unready."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from execution_platform.config.exec import ExecConfig, RawExec, resolve_exec
+from execution_platform.config.exec import ExecConfig
 from execution_platform.config.values import PermissionLevel
+from execution_platform.config.written.exec import RawExec, resolve_exec
 from execution_platform.exceptions import ConfigError, InvalidToolArguments, SandboxUnavailable, ToolDenied, ToolError
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.plugins.exec import NAMES, ExecCommand, Runner, exec_tools, why_absent
