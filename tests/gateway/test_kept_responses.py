@@ -179,11 +179,22 @@ def test_a_response_is_its_tenants_and_its_makers(tmp_path: Path, database_url: 
     async def run() -> None:
         async with keeping(tmp_path, database_url) as (gateway, upstream):
             mine = whole(await ask(gateway, "our secret plan"))["id"]
+            owners: dict[str, dict[str, str]] = {}
+            for tenant in ("acme", "umbrella"):
+                issued = await gateway.post("/v1/keys", {"name": "o", "tenant": tenant, "role": "owner"}, **key("boss"))
+                owners[tenant] = {"authorization": f"Bearer {issued.json()['key']}"}
+            assert (await gateway.get(f"/v1/responses/{mine}", **owners["acme"])).status == 200
+            assert (await gateway.get(f"/v1/responses/{mine}", **owners["umbrella"])).status == 404
+            body = {"model": UPSTREAMS[0], "input": "go on", "previous_response_id": mine}
+            assert (await gateway.post("/v1/responses", body, **owners["umbrella"])).status == 404
             for who in ("umbrella", "acme-2"):
                 calls = len(upstream.meter)
                 got = await ask(gateway, "go on", who, previous_response_id=mine)
                 missing = await ask(gateway, "go on", who, previous_response_id="resp_none")
                 assert (got.status, missing.status) == (404, 404)
+                for odd in ("resp_\x00", "ü" * 8, "r" * 5000):
+                    assert (await ask(gateway, "go on", who, previous_response_id=odd)).status == 404
+                assert (await gateway.get("/v1/responses/a%00b", **key(who))).status == 404
                 assert got.json()["error"]["code"] == missing.json()["error"]["code"]
                 assert len(upstream.meter) == calls
                 for path in ("", "/input_items"):

@@ -1,6 +1,9 @@
 """The end of runs: keys that lose their rights meanwhile, what is counted, and what is forgotten."""
 
 import asyncio
+import os
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,10 @@ from typing import Any
 from sqlalchemy import select, update
 
 from agent_tools import ReadFile, WriteFile
+from execution_platform.exceptions import ToolDenied
 from execution_platform.storage.schema import run_approvals, run_events, run_journal, runs
 from execution_platform.testing import Call, FakeUpstream, Gate, Script, Status
+from execution_platform.tool_bridge import ToolContext
 from looping import in_loop
 from serving import Served, serving, three_vendors, write_config
 
@@ -133,6 +138,24 @@ async def test_a_tool_that_a_key_loses_is_out_of_reach_at_once(tmp_path: Path) -
             assert len(write.calls) == 1
 
 
+class Forbids(WriteFile):
+    """Refuses by itself, after the run has begun to call it."""
+
+    async def work(self, context: ToolContext, args: Mapping[str, object]) -> object:
+        raise ToolDenied(f"{args['path']} is protected")
+
+
+@in_loop
+async def test_a_call_that_the_tool_itself_forbids_is_answered_and_the_run_goes_on(tmp_path: Path) -> None:
+    async with FakeUpstream() as upstream:
+        async with serving(tmp_path, three_vendors(upstream, personas=TEAM), ENVIRON) as served:
+            served.gateway.state.tools.register(Forbids())
+            upstream.script(Script(WRITE), Script("I may not"))
+            row = await over(served, await begin(served, BOSS))
+            assert (row["status"], row["answer"]) == ("done", "I may not")
+            assert "is protected" in str(upstream.meter[-1].body)
+
+
 @in_loop
 async def test_a_key_that_the_file_has_lost_ends_its_run(tmp_path: Path) -> None:
     async with FakeUpstream() as upstream:
@@ -226,9 +249,6 @@ def test_a_run_that_is_old_is_forgotten_with_all_it_left(tmp_path: Path, databas
 
 @in_loop
 async def test_a_directory_whose_run_another_machine_has_forgotten_is_removed(tmp_path: Path) -> None:
-    import os
-    import time
-
     async with FakeUpstream() as upstream:
         async with serving(tmp_path, three_vendors(upstream, personas=TEAM), ENVIRON) as served:
             write = equip(served)
@@ -236,12 +256,13 @@ async def test_a_directory_whose_run_another_machine_has_forgotten_is_removed(tm
             await over(served, await begin(served, BOSS))
             kept = write.calls[0][0].workspace
             gone, named = kept.parent / f"run_{'a' * 32}", kept.parent / "notes"
-            fresh = kept.parent / f"run_{'b' * 32}"
-            for place in (gone, named, fresh):
+            fresh, short = kept.parent / f"run_{'b' * 32}", kept.parents[1] / "brief" / f"run_{'c' * 32}"
+            for place in (gone, named, fresh, short):
                 (place / "deep").mkdir(parents=True)
             (gone / "out").symlink_to(named)
-            before = time.time() - 7200
-            for place in (kept, gone, named):
-                os.utime(place, (before, before))
-            assert await served.gateway.state.running.runs.sweep() == 1
-            assert [place.exists() for place in (kept, gone, named / "deep", fresh)] == [True, False, True, True]
+            now = time.time()
+            for place, days in ((kept, 9), (gone, 9), (named, 9), (fresh, 5), (short, 5)):
+                os.utime(place, (now, now - days * 86400))
+            assert await served.gateway.state.running.runs.sweep(timedelta(days=7), {"brief": 3, "long": 90}) == 2
+            there = [place.exists() for place in (kept, gone, named / "deep", fresh, short)]
+            assert there == [True, False, True, True, False]

@@ -75,11 +75,11 @@ class Running:
 
     async def forget(self) -> int:
         """Delete runs that have been over for long, with their directories; how many. Raises `DatabaseUnavailable`."""
-        keep, days = self._config.keep_days, self._bookkeeping.requests.wishes.days
-        gone = await self.runs.forget(timedelta(days=keep), but=days)
+        keep, days = timedelta(days=self._config.keep_days), self._bookkeeping.requests.wishes.days
+        gone = await self.runs.forget(keep, but=days)
         for tenant, most in days.items():
-            gone += await self.runs.forget(timedelta(days=min(keep, most)), of=tenant)
-        await self.runs.sweep()
+            gone += await self.runs.forget(min(keep, timedelta(days=most)), of=tenant)
+        await self.runs.sweep(keep, days)
         return gone
 
     @property

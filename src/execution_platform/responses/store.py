@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_TURNS = 1000
 """Turns of one conversation."""
+_LONGEST_ID = 64
 _FORGOTTEN = 500
 """Rows deleted by one statement, so that no lock is held for long."""
 
@@ -94,6 +95,8 @@ class ResponseStore:
 
         from execution_platform.storage.schema import responses
 
+        if not _is_id(response_id):
+            return None
         await self._ready()
         asked = select(responses).where(*_seen(response_id, reader))
         async with self._storage.read(reader.tenant) as connection:
@@ -108,6 +111,8 @@ class ResponseStore:
 
         from execution_platform.storage.schema import responses
 
+        if not _is_id(response_id):
+            raise not_kept(response_id, param)
         await self._ready()
         columns = (responses.c.tenant, responses.c.previous_id, responses.c.input, responses.c.response)
         last = select(*columns, literal(1).label("place")).where(*_seen(response_id, reader))
@@ -133,6 +138,8 @@ class ResponseStore:
 
         from execution_platform.storage.schema import responses
 
+        if not _is_id(response_id):
+            return False
         await self._ready()
         async with self._storage.write(reader.tenant) as connection:
             done = await connection.execute(delete(responses).where(*_seen(response_id, reader)))
@@ -158,6 +165,11 @@ class ResponseStore:
             gone += done.rowcount
             if done.rowcount < _FORGOTTEN:
                 return gone
+
+
+def _is_id(name: str) -> bool:
+    """Whether a caller's word could be an id: a database is not asked for anything else."""
+    return len(name) <= _LONGEST_ID and name.isascii() and name.isprintable()
 
 
 def _seen(response_id: str, reader: Reader) -> "Sequence[ColumnElement[bool]]":

@@ -25,8 +25,6 @@ from execution_platform.tool_bridge.approval import Approver
 
 BEAT_SECONDS = 2.0
 _LOOK_SECONDS = 15.0
-_YOUNG_SECONDS = 3600.0
-"""A directory that is younger may be that of a run which is just being written down."""
 _KEY = b"ep run approvals"
 
 
@@ -99,12 +97,12 @@ class Runs:
             if not found:
                 return gone
 
-    async def sweep(self) -> int:
-        """Remove directories of runs that are in the database no more: another machine may have forgotten them. How many.
+    async def sweep(self, keep: timedelta, days: Mapping[str, int]) -> int:
+        """Remove old directories of runs that are in the database no more: another machine may have forgotten them. How many.
 
         Raises `DatabaseUnavailable`.
         """
-        here = await asyncio.to_thread(lambda: list(self._shop.workspaces().left(_YOUNG_SECONDS)))
+        here = await asyncio.to_thread(lambda: list(self._shop.workspaces().left(keep, days)))
         kept = await self.store.known([run_id for _, run_id in here])
         orphans = [(tenant, run_id) for tenant, run_id in here if run_id not in kept]
         for tenant, run_id in orphans:

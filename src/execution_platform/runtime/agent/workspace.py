@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from execution_platform.exceptions import PermissionDenied, UnprocessableRequest
@@ -49,12 +50,14 @@ class Workspaces:
         shutil.rmtree(place, ignore_errors=True)
         return not place.exists()
 
-    def left(self, seconds: float) -> Iterator[tuple[str, str]]:
-        """Directories of runs that nothing has changed in for so long: the tenant's name on disk, and the run."""
-        before = time.time() - seconds
+    def left(self, keep: timedelta, days: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+        """Directories of runs that are older than they are kept, for a tenant of `days` so long: its name on disk, and the run."""
+        now = time.time()
+        own = {on_disk(tenant): min(keep, timedelta(days=most)) for tenant, most in days.items()}
         for place in (self._root / FOLDER).glob("*/run_*"):
             with suppress(FileNotFoundError):  # another process removes it at the same time
-                if place.is_dir() and not place.is_symlink() and place.stat().st_mtime < before:
+                age = timedelta(seconds=now - place.lstat().st_mtime)
+                if age > own.get(place.parent.name, keep) and place.is_dir() and not place.is_symlink():
                     yield place.parent.name, place.name
 
     def _holds_ours(self, path: Path) -> bool:
