@@ -28,7 +28,11 @@ Folder = Annotated[str, AfterValidator(_folder)]
 class RawExec(Raw):
     """Commands and programs of models, in the sandbox."""
 
-    enabled: bool = Field(default=False, description="Offer exec_cmd, exec_python and exec_sandbox.")
+    enabled: bool | None = Field(
+        default=None,
+        description="Offer exec_cmd, exec_python and exec_sandbox. Unless it is set they are there only for runs that begin at a "
+        "terminal without a gateway (`ep run`), and each command asks whoever sits there.",
+    )
     allowed_commands: list[str] = Field(
         default=["*"], description="Names of the programs that commands may start; * is all that are installed."
     )
@@ -55,7 +59,8 @@ class RawExec(Raw):
 class ExecConfig:
     """How commands of models run. Sizes are bytes."""
 
-    enabled: bool = False
+    enabled: bool | None = None
+    """None: nobody has decided, so commands run only for those who sit at the machine, one by one with their consent."""
     allowed_commands: tuple[str, ...] = ("*",)
     """`*`: all that are installed."""
     seconds: float = 30.0

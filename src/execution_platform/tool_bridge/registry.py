@@ -16,6 +16,8 @@ from execution_platform.config.problems import suggest
 from execution_platform.exceptions import (
     ConfigError,
     ExecutionPlatformError,
+    InvalidToolArguments,
+    TargetNotFound,
     ToolDenied,
     ToolError,
     ToolNotFound,
@@ -31,6 +33,9 @@ from execution_platform.tool_bridge.results import normalised
 ENTRY_POINTS = "execution_platform.tools"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _NO_ARGUMENTS: Mapping[str, object] = {"type": "object", "properties": {}}
+
+_OUR_WORDS = (ToolDenied, InvalidToolArguments, TargetNotFound, ToolTimeout)
+"""Failures that tell a model nothing but what the platform says."""
 
 Run = Callable[..., Coroutine[Any, Any, object]]
 Refused = Callable[[str, ToolDenied, ToolContext | None], None]
@@ -127,11 +132,9 @@ class ToolRegistry:
         name, limit = tool.name, asyncio.timeout(seconds)
         try:
             async with limit:
-                if context is None or not isinstance(tool, ContextualTool):
+                if context is None:
                     return await tool.execute(args)
-                result = await tool.execute_in(context, args)
-                context.provenance.note(tool.side_effect)
-                return result
+                return await _noted(tool, args, context)
         except ExecutionPlatformError:
             raise
         except Exception as error:
@@ -163,6 +166,19 @@ class ToolRegistry:
         if not isinstance(parameters, Mapping) or cast("Mapping[str, object]", parameters).get("type") != "object":
             raise ConfigError(f"tool {name!r}: parameters must be a JSON Schema with type: object")
         self._tools[name] = tool
+
+
+async def _noted(tool: ToolProtocol, args: Mapping[str, object], context: ToolContext) -> ToolResult:
+    """Run it, and note what its answer may have brought into the run; the words of a failure are an answer too (H4)."""
+    effect = getattr(tool, "side_effect", None)
+    try:
+        result = await (tool.execute_in(context, args) if isinstance(tool, ContextualTool) else tool.execute(args))
+    except ToolError as error:
+        if effect == "network" or not isinstance(error, _OUR_WORDS):
+            context.provenance.note(effect)
+        raise
+    context.provenance.note(effect)
+    return result
 
 
 def _as_tool(tool: ToolProtocol | ToolDefinition, run: Run | None) -> ToolProtocol:
