@@ -12,6 +12,7 @@ from execution_platform.spi.tools import ToolDefinition
 from execution_platform.testing import Call, FakeUpstream, Script
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.provenance import Provenance
+from gateway.test_personas import put
 from looping import in_loop
 from serving import Served, serving, three_vendors
 from websites import Site, reply, site
@@ -127,3 +128,47 @@ async def test_the_words_a_tool_fails_with_count_too(tmp_path: Path) -> None:
         await registry.invoke("failing", {}, context=ToolContext(tmp_path, "c1", provenance=seen))
     assert seen.untrusted
     assert not seen.private
+
+
+KEY = "sk-proj-abcDEF0123456789abcDEF01"
+OURS = "a-provider-key-of-this-gateway"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
+
+
+@in_loop
+async def test_secrets_that_lie_in_a_workspace_are_taken_out_of_what_tools_give_back(tmp_path: Path) -> None:
+    """F7: keys, and the gateway's own secrets wherever they came from; words that only look like keys stay."""
+    async with FakeUpstream() as upstream:
+        given = three_vendors(upstream, personas=PERSONA)
+        given["providers"]["openai"]["api_key"] = OURS
+        async with serving(tmp_path, given) as served:
+            shared = tmp_path / "tenants" / "default" / "shared"
+            shared.mkdir(parents=True)
+            plain = "task-management-2 sk-learn sk-learn-contrib-extra-long-name desk-42 AIzaak"
+            (shared / "notes.txt").write_text(f"{plain}\nkey={KEY}\n{OURS}\n{PEM}\n")
+            upstream.script(Script(READ), Script("done"))
+            await chat(served, [{"role": "user", "content": "Read"}])
+            told = str(upstream.meter[1].body)
+            assert plain in told
+            for secret in (KEY, OURS, "MIIEvQ"):
+                assert secret not in told
+            single = await served.post("/v1/tools/invoke", {"name": "fs_read", "args": {"path": "notes.txt"}})
+            assert KEY.encode() not in single.body
+            missing = await served.post("/v1/tools/invoke", {"name": "fs_read", "args": {"path": f"{OURS}.txt"}})
+            assert OURS.encode() not in missing.body
+
+
+@pytest.mark.parametrize("secret", [KEY, OURS])
+@in_loop
+async def test_a_persona_with_a_secret_in_its_words_is_not_saved(tmp_path: Path, secret: str) -> None:
+    """A7: no secret in prompts; what a model is told can be talked out of it."""
+    async with FakeUpstream() as upstream:
+        given = three_vendors(upstream, personas=PERSONA)
+        given["providers"]["openai"]["api_key"] = OURS
+        async with serving(tmp_path, given) as served:
+            got = await put(served, "reader", {"system": f"Use the key {secret} for the API."})
+            assert got.status == 422
+            assert secret.encode() not in got.body
+            assert b"system: holds a secret" in got.body
+            saved = await put(served, "reader", {"system": "Use the tool for the API."})
+            assert saved.status == 200, saved.body

@@ -43,8 +43,16 @@ def _opens(principal: Principal, tool: str) -> bool:
 class Tooling:
     """Keeps the registry at the configuration in force, and runs single calls for callers."""
 
-    def __init__(self, settings: Settings, secret: Callable[[SecretRef], Secret], tell: Tell) -> None:
-        self.registry = ToolRegistry(refused=self._note_refusal)
+    def __init__(
+        self,
+        settings: Settings,
+        secret: Callable[[SecretRef], Secret],
+        tell: Tell,
+        *,
+        clean: Callable[[str], str] | None = None,
+    ) -> None:
+        """`clean` takes secrets out of what tools give back."""
+        self.registry = ToolRegistry(refused=self._note_refusal, clean=clean)
         self._root = settings.workspace_root
         self._secret = secret
         self._tell = tell

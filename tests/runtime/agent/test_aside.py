@@ -48,7 +48,7 @@ def test_a_request_without_such_ids_stays_as_it_is() -> None:
 
 
 def test_another_tenant_and_a_made_up_token_are_refused() -> None:
-    """K4: the token of another tenant's work is as unknown as any."""
+    """K4, A5: what one tenant's run has read does not come into another's conversation; the token of another tenant's work is as unknown as any."""
     asides, of = Asides(), token()
     asides.keep("t", of, work(of))
     for tenant, name in (("other", of), ("t", token())):

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Body
 
-from execution_platform.exceptions import PermissionDenied, RouterError
+from execution_platform.exceptions import PermissionDenied, RouterError, UnprocessableRequest
 from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State
 from execution_platform.identity.scope import holds
@@ -55,7 +55,18 @@ async def put_persona(
     request_id: RequestId,
     body: dict[str, Any] = Body(...),  # noqa: B008, FAST002
 ) -> dict[str, Any]:
-    """Set or change a persona for all requests from now on, over reloads too. The body has the form of the configuration file."""
+    """Set or change a persona for all requests from now on, over reloads too. The body has the form of the configuration file.
+
+    422 for a text that holds a secret: a model says what it was told to whoever asks well enough.
+    """
+    for member in ("system", "description"):
+        text: object = body.get(member)
+        if isinstance(text, str) and state.snapshot.redactor.content(text) != text:
+            raise UnprocessableRequest(
+                f"{member}: holds a secret of this gateway or a key; what a model is told is no secret, so take it out and give "
+                "the persona a tool that has it",
+                param=member,
+            )
     await state.lifecycle.switch_persona(name, body, principal.subject)
     await state.following.serves("persona", principal.subject)
     await state.access.note(principal, "persona.switch", "persona", name, {"changed": sorted(body)}, request_id)
