@@ -259,6 +259,7 @@ def is_command(permit: Permit, mode: PermissionMode) -> bool:
 @asynccontextmanager
 async def _started(state: State, workspace: Path) -> AsyncGenerator[None]:
     state.running.roots = (str(workspace),)
+    state.running.standing.own = (_HERE,)
     await state.start(take_on=False)
     try:
         yield

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.exceptions import ExecutionPlatformError, ToolError
-from execution_platform.runtime.agent.journal import Journal, Place
+from execution_platform.runtime.agent.journal import Place
 from execution_platform.runtime.agent.setting import Setting
 from execution_platform.runtime.agent.told import Note
 from execution_platform.spi.parts import ToolCallPart
@@ -23,26 +23,6 @@ def call_key(run_id: str, place: Place, index: int) -> str:
     return f"{run_id}.{place.path}{place.turn}.{index}"
 
 
-class _Book:
-    """The results of one turn on their way into the journal: some as soon as they are there, the others at the end; each once."""
-
-    def __init__(self, journal: Journal, place: Place) -> None:
-        self.place = place
-        self._journal = journal
-        self._written: set[int] = set()
-
-    async def result(self, index: int, done: Done) -> None:
-        """Write one down now: it stands for an effect."""
-        self._written.add(index)
-        await self._journal.results(self.place, {index: done})
-
-    async def close(self, done: Mapping[int, Done]) -> None:
-        """Write down what is not yet."""
-        left = {index: found for index, found in done.items() if index not in self._written}
-        if left:
-            await self._journal.results(self.place, left)
-
-
 class Calls:
     """Runs the calls of one agent."""
 
@@ -51,6 +31,8 @@ class Calls:
         self._bridge = bridge
         self._persona = persona
         self._delegate = delegate
+        self._written: set[int] = set()
+        """Calls of the turn whose results were written down as soon as they were there."""
 
     async def run(
         self,
@@ -64,10 +46,13 @@ class Calls:
         `answered` is told of each as it is done. Raises `DatabaseUnavailable` when the journal cannot be written.
         """
         done: dict[int, Done] = {}
-        book = _Book(self._setting.journal, place)
+        self._written.clear()
 
         async def one(index: int, call: ToolCallPart) -> None:
-            done[index] = found = await self._one(index, call, book, begun=index in intents)
+            done[index] = found = await self._one(index, call, place, begun=index in intents)
+            permit = self._bridge.permits.get(call.name)
+            # A name that a model makes up is no label.
+            self._setting.called("other" if permit is None else permit.tool.name, found.code)
             if answered is not None:
                 await answered(found)
 
@@ -77,26 +62,33 @@ class Calls:
             del tasks
         except* ExecutionPlatformError as failures:
             raise _first(failures) from failures
-        await book.close(done)
+        left = {index: found for index, found in done.items() if index not in self._written}
+        if left:
+            await self._setting.journal.results(place, left)
         return {index: done[index] for index in sorted(done)}
 
-    async def _one(self, index: int, call: ToolCallPart, book: "_Book", *, begun: bool) -> Done:
+    async def _write(self, place: Place, index: int, done: Done) -> None:
+        """Write one result down before the others."""
+        await self._setting.journal.results(place, {index: done})
+        self._written.add(index)
+
+    async def _one(self, index: int, call: ToolCallPart, place: Place, *, begun: bool) -> Done:
         setting = self._setting
         if index >= setting.limits.fan_out:
             most = setting.limits.fan_out
             return self._refused(call, f"only {most} calls are run in one turn; call this one in the next turn")
-        key = call_key(setting.run_id, book.place, index)
+        key = call_key(setting.run_id, place, index)
         permit = self._bridge.permits.get(call.name)
         once = permit is not None and not permit.repeatable
         if begun and once:
-            return await self._unknown(call, book, index)
+            return await self._unknown(call, place, index)
         ready = await self._bridge.prepare(call, key, tainted=setting.provenance.tainted)
         if isinstance(ready, Done):
             if once and ready.code != "permission_denied":
-                await book.result(index, ready)
+                await self._write(place, index, ready)
             return ready
         if ready.permit.tool.name == DELEGATING:
-            return await self._delegate(ready, book.place, index)
+            return await self._delegate(ready, place, index)
         context = ToolContext(
             setting.workspace,
             key,
@@ -107,29 +99,30 @@ class Calls:
             notes=setting.notes,
         )
         async with setting.writing if ready.permit.side_effect == "write" else nullcontext():
-            return await self._ran(ready, context, book, index)
+            return await self._ran(ready, context, place, index)
 
-    async def _ran(self, ready: Ready, context: ToolContext, book: "_Book", index: int) -> Done:
+    async def _ran(self, ready: Ready, context: ToolContext, place: Place, index: int) -> Done:
+        journal = self._setting.journal
         once = not ready.permit.repeatable
         if once:
-            await self._setting.journal.intent(book.place, index)
+            await journal.intent(place, index)
         if ARMED:
             await reach("run.before_effect")
         done = await self._bridge.run(ready, context)
         if ARMED:
             await reach("run.after_effect")
         if once:
-            await book.result(index, done)
+            await self._write(place, index, done)
         return done
 
-    async def _unknown(self, call: ToolCallPart, book: "_Book", index: int) -> Done:
+    async def _unknown(self, call: ToolCallPart, place: Place, index: int) -> Done:
         """A call that had begun when the process ended, and must not run twice."""
         sentence = (
             f"the process ended while {call.name} was running, so nobody knows whether it took effect; it was not run again. "
             "Look at the state it was to change before you go on."
         )
         done = self._bridge.failed(call, ToolError(sentence, code="outcome_unknown"))
-        await book.result(index, done)
+        await self._write(place, index, done)
         await self._setting.emit([Note("outcome_unknown", {"id": call.call_id, "name": call.name})])
         return done
 
