@@ -21,6 +21,8 @@ ELSEWHERE = {
     "mcp_not_installed": "the same: a package is missing",
     "too_many_runs": "the run does not begin",
     "run_lost": "the worker has lost the run, so nobody is told",
+    "key_revoked": "the run ends, since its owner may not call any more",
+    "tool_results_not_kept": "the request is refused before the model is asked",
     "approval_refused": "said to a person who approves, not to a model",
 }
 """Codes of these rooms that are no result of a call."""
