@@ -28,6 +28,7 @@ from execution_platform.identity.principal import ROLES
 from execution_platform.observability.metrics import Metrics
 from execution_platform.providers.registry import specs
 from execution_platform.spi.profile import CAPABILITIES
+from execution_platform.tool_bridge.codes import CODES
 from execution_platform.workflow.schema import workflow_schema
 from typer.main import get_command
 
@@ -263,6 +264,11 @@ def error_codes() -> str:
         if not issubclass(found, exceptions.ProviderError):
             rows.append((f"`{name}`", f"`{found.code}`", _status(found), inspect.getdoc(found).splitlines()[0]))
     return table(("exception", "code", "status", ""), rows)
+
+
+def tool_codes() -> str:
+    """What a model is told of a call that did not go well."""
+    return table(("code", ""), [(f"`{code}`", meaning) for code, meaning in CODES.items()])
 
 
 def _status(found: type[ExecutionPlatformError]) -> int:

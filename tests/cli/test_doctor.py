@@ -22,6 +22,7 @@ from execution_platform.cli.outcome import Exit
 from execution_platform.config.settings import Settings
 from execution_platform.testing import FakeUpstream
 from execution_platform.testing.certificates import Authority
+from sandboxes import needs_bubblewrap
 from servers import Postgres
 
 FILE = """\
@@ -239,3 +240,37 @@ def test_a_reference_that_gives_no_key_is_named_as_it_is_written(place: Path) ->
 def test_the_doctor_leaves_nothing_behind(place: Path) -> None:
     assert code("--no-ask") == Exit.OK
     assert list(place.iterdir()) == []
+
+
+def sandbox_line(place: Path, tools: str) -> tuple[str, str]:
+    """State and message of what is found about the sandbox."""
+    (place / "platform.yaml").write_text(f"version: 1\n{tools}")
+    checks = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)["checks"]
+    (found,) = [each for each in checks if each["area"] == "sandbox"]
+    return found["state"], found["message"]
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ("", "tools.exec.enabled is not set), `ep run` asks before each"),
+        ("tools: {exec: {enabled: true}}\n", "every attempt to get out failed"),
+        ("tools: {exec: {enabled: false}}\n", "tools.exec.enabled: false"),
+    ],
+)
+def test_the_sandbox_is_tried_and_where_commands_run_is_said(place: Path, tools: str, said: str) -> None:
+    state, message = sandbox_line(place, tools)
+    assert (state, said in message) == ("ok", True), message
+
+
+@pytest.mark.parametrize(("tools", "state"), [("", "warn"), ("tools: {exec: {enabled: true}}\n", "fail")])
+def test_a_sandbox_that_is_missing_is_told_with_a_remedy(
+    place: Path, monkeypatch: pytest.MonkeyPatch, tools: str, state: str
+) -> None:
+    """X2: as a failure where commands are wanted, else as a warning."""
+    monkeypatch.setenv("PATH", str(place))
+    assert sandbox_line(place, tools)[0] == state
+    (found,) = faults("sandbox")
+    assert "bubblewrap" in found[1]
+    assert "run-commands-safely" in found[2]

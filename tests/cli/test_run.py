@@ -146,30 +146,3 @@ def test_the_same_through_a_gateway(machine: Machine, upstream: ThreadedUpstream
         assert [row["status"] for row in rows] == ["done"]
         outside = machine.ep("run", "dev", "x", "--cwd", str(machine.folder), "--url", gateway.url)
         assert outside.returncode == 4, outside.stderr
-
-
-def test_an_agent_corrects_a_program_and_runs_its_tests_in_the_sandbox(
-    machine: Machine, upstream: ThreadedUpstream[FakeUpstream]
-) -> None:
-    (machine.project / "calc.py").write_text("def add(a, b):\n    return a - b\n")
-    test = "import unittest\nfrom calc import add\n\n\nclass Adds(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(2, 3), 5)\n"
-    (machine.project / "test_calc.py").write_text(test)
-    run_tests = Call("exec_cmd", {"command": "python3 -m unittest test_calc"})
-    upstream.upstream.script(
-        Script([Call("fs_read", {"path": "calc.py"}), run_tests]),
-        Script(Call("fs_edit", {"path": "calc.py", "old": "a - b", "new": "a + b"})),
-        Script(run_tests),
-        Script(Text("The sign was wrong; the test passes now.", chunks=1)),
-    )
-    given = yaml.safe_load(machine.config.read_text())
-    given["tools"] = {"exec": {"enabled": True}}
-    given["personas"]["backend_developer"] = {"prefer": ["openai/gpt-4o"], "budget": {"tokens_per_min": 1_000_000}}
-    machine.config.write_text(yaml.safe_dump(given))
-    done = machine.ep("run", "backend_developer", "Correct calc.py", "--mode", "acceptEdits", "--json")
-    assert done.returncode == 0, done.stderr
-    told: Any = _json.loads(done.stdout)
-    assert (told["reason"], told["steps"]) == ("stop", 4)
-    assert "a + b" in (machine.project / "calc.py").read_text()
-    first, last = str(upstream.upstream.meter[1].body), str(upstream.upstream.meter[3].body)
-    assert "FAILED" in first
-    assert "OK" in last

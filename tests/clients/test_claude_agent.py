@@ -167,3 +167,64 @@ def test_without_a_key_the_provider_says_so(upstream: FakeUpstream, tmp_path: Pa
     got = play(upstream, tmp_path, ask(), api_key=None)
     assert got.status == 503
     assert "ANTHROPIC_API_KEY" in got.json()["error"]["message"]
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def test_a_tool_of_the_caller_is_called_and_its_result_goes_back(upstream: FakeUpstream, tmp_path: Path) -> None:
+    calling = '<tool_call>{"name": "weather", "arguments": {"city": "Paris"}}</tool_call>'
+    upstream.script(Script(Text(f"Let me see.\n{calling}")), Script(Text("It is sunny.")))
+    body = ask("How is the weather in Paris?", tools=[WEATHER])
+
+    async def run() -> tuple[Any, Any]:
+        async with serving(tmp_path, config(upstream)) as served:
+            first = await served.post("/v1/chat/completions", body)
+            assert first.status == 200, first.body
+            said = first.json()["choices"][0]["message"]
+            back = {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "sunny-17"}
+            again = {**body, "messages": [*body["messages"], said, back]}
+            return first, await served.post("/v1/chat/completions", again)
+
+    first, second = asyncio.run(run())
+    choice = first.json()["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    (call,) = choice["message"]["tool_calls"]
+    assert (call["function"]["name"], call["function"]["arguments"]) == ("weather", '{"city":"Paris"}')
+    assert "tools" in (first.header("x-ep-loss") or "")
+    wire: Any = upstream.meter[0].body
+    assert wire.get("tools", []) == []
+    assert "The weather of a city." in str(wire["system"])
+    assert second.json()["choices"][0]["message"]["content"] == "It is sunny."
+    assert "sunny-17" in upstream.meter[1].raw_body.decode()
+
+
+def test_a_persona_on_the_runtime_works_with_the_platforms_tools(upstream: FakeUpstream, tmp_path: Path) -> None:
+    """The runtime's own tools stay denied: what it wants written is written by ours, in the workspace."""
+    writing = '<tool_call>{"name": "fs_write", "arguments": {"path": "poem.txt", "content": "roses"}}</tool_call>'
+    upstream.script(Script(Text(writing)), Script(Text("It is written.")))
+    given = config(upstream)
+    given["personas"] = {"poet": {"prefer": [MODEL], "tools": ["fs_write"], "permission_mode": "acceptEdits"}}
+
+    async def run() -> Any:
+        async with serving(tmp_path, given) as served:
+            started = await served.post("/v1/runs", {"persona": "poet", "task": "Write a poem"})
+            assert started.status == 201, started.body
+            run_id = started.json()["id"]
+            await served.get(f"/v1/runs/{run_id}/events")
+            return (await served.get(f"/v1/runs/{run_id}")).json()
+
+    row = asyncio.run(run())
+    assert (row["status"], row["reason"], row["answer"], row["steps"]) == ("done", "stop", "It is written.", 2), row
+    assert next(tmp_path.rglob("poem.txt")).read_text() == "roses"
+    for exchange in upstream.meter:
+        wire: Any = exchange.body
+        assert wire.get("tools", []) == []
+    assert children() == []

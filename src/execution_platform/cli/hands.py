@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 from execution_platform import _json
 from execution_platform.cli.asking import ask, key_of
-from execution_platform.client import AsyncExecutionPlatformClient, RunOptions, RunResult
+from execution_platform.cli.progress import COMMANDS_REFUSED, is_attended
+from execution_platform.client import AsyncExecutionPlatformClient, RunEvent, RunOptions, RunResult
 from execution_platform.client._runs import EventReader, read_result
 from execution_platform.config.settings import Settings
+from execution_platform.config.values import PermissionMode
 from execution_platform.exceptions import ConfigError, RouterError
 from execution_platform.gateway.state import State
 from execution_platform.identity.principal import Principal
 from execution_platform.observability.logging import LineLog
 from execution_platform.runtime.agent.limits import NANOS
-from execution_platform.runtime.agent.order import Order
-from execution_platform.runtime.agent.runs import Runs, is_open
+from execution_platform.runtime.agent.order import Order, order_of
+from execution_platform.runtime.agent.reach import permits_of
+from execution_platform.runtime.agent.runs import is_open
 from execution_platform.runtime.agent.store import Row, RunStore
 from execution_platform.spi.messages import Message
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.spi.usage import Usage
-from execution_platform.tool_bridge.aliases import tool_names
+from execution_platform.tool_bridge.aliases import canonical, tool_names
 from execution_platform.tool_bridge.approval import Asked as Question
-from execution_platform.tool_bridge.approval import Verdict
+from execution_platform.tool_bridge.approval import Permit, Verdict
+from execution_platform.tool_bridge.plugins.exec import NAMES as COMMANDS
 from execution_platform.workflow.worker import Asked, Hear, Worker
 
 if TYPE_CHECKING:
@@ -33,19 +37,34 @@ if TYPE_CHECKING:
 
 Confirm = Callable[[str, object, str], bool]
 """Asks whether a call may run: tool, arguments, reason."""
+_UNATTENDED = (
+    "{} asks at the terminal before each command, and nobody is there to be asked, so none will run; --allow-exec lets commands "
+    "run in the sandbox without asking"
+)
+_SANDBOXED = frozenset({*COMMANDS, "code_format", "agent_task"})
+"""Tools that need the sandbox, and the one that may call a persona who has them."""
 _LOG = "ep-run.log"
 _HERE = Principal("terminal", role="admin")
 
 
 @asynccontextmanager
-async def hands(settings: Settings, url: str | None, workspace: Path, confirm: Confirm) -> AsyncGenerator[Worker]:
-    """Whoever works: the gateway at `url`, else this process, which may then use what is below `workspace`."""
+async def hands(
+    settings: Settings, url: str | None, workspace: Path, confirm: Confirm, *, allow_exec: bool = False
+) -> AsyncGenerator[Worker]:
+    """Whoever works: the gateway at `url`, else this process, which may then use what is below `workspace`.
+
+    `allow_exec` is the consent of whoever sits here to every command. Raises `ConfigError`.
+    """
     if url is not None:
+        if allow_exec:
+            raise ConfigError(
+                "--allow-exec: a gateway runs commands only if its own configuration says tools.exec.enabled: true"
+            )
         async with AsyncExecutionPlatformClient(url, api_key=key_of(settings)) as client:
             yield AtGateway(client, settings, url, confirm)
         return
-    async with _process(settings, workspace) as runs:
-        yield InProcess(runs, Terminal(confirm))
+    async with _process(settings, workspace, allow_exec=allow_exec) as state:
+        yield InProcess(state, Terminal(confirm))
 
 
 class AtGateway:
@@ -92,8 +111,9 @@ class AtGateway:
 class InProcess:
     """The gateway's parts work in this process."""
 
-    def __init__(self, runs: Runs, approver: "Terminal") -> None:
-        self._runs = runs
+    def __init__(self, state: State, approver: "Terminal") -> None:
+        self._state = state
+        self._runs = state.running.runs
         self._approver = approver
 
     async def run(self, asked: Asked, hear: Hear) -> RunResult:
@@ -108,13 +128,39 @@ class InProcess:
             mode=asked.mode,
             limits=asked.limits,
         )
+        await self._open_sandbox(order)
+        refused = [] if is_attended() else self._commands(order)
+        if refused:
+            hear(RunEvent(0, COMMANDS_REFUSED, {"reason": _UNATTENDED.format(", ".join(refused))}))
         return await self._watched(await self._runs.begin(order, approver=self._approver), hear)
+
+    async def _open_sandbox(self, order: Order) -> None:
+        """Try the sandbox, for a run that could use it: it takes a second."""
+        persona = self._state.snapshot.routing.explain(None, order.persona, {}).persona
+        given = order.request.tools
+        names = (
+            tool_names(None if persona is None else persona.tools) if given is None else [tool.name for tool in given]
+        )
+        if not _SANDBOXED.isdisjoint(map(canonical, names or ())):
+            await asyncio.to_thread(self._state.tooling.try_sandbox)
+            self._state.tooling.serve_terminal()
+
+    def _commands(self, order: Order) -> list[str]:
+        """The tools of a run that would ask before each command."""
+        if ask_before_commands not in self._state.running.workshop.hooks:
+            return []
+        persona = self._state.snapshot.routing.explain(None, order.persona, {}).persona
+        asked = None if order.request.tools is None else [tool.name for tool in order.request.tools]
+        mode = order.mode or ("default" if persona is None else persona.permission_mode)
+        permits = permits_of(self._state.tools, persona, None, asked)
+        return [name for name, permit in permits.items() if is_command(permit, mode)]
 
     async def go_on(self, run_id: str, hear: Hear) -> RunResult:
         """See `Worker`."""
         current = await found_run(self._runs.store, run_id)
         if current["status"] == "done":
             return _result(current)
+        await self._open_sandbox(order_of(str(current["request"]), str(current["options"]), str(current["persona"])))
         run = await self._runs.resume(current) if is_open(current) else await self._runs.again(current)
         if run is None:
             raise RouterError(f"run {run_id} is worked on by another process")
@@ -169,7 +215,7 @@ def _usage(row: Row) -> Usage:
 
 
 @asynccontextmanager
-async def _process(settings: Settings, workspace: Path) -> AsyncGenerator[Runs]:
+async def _process(settings: Settings, workspace: Path, *, allow_exec: bool) -> AsyncGenerator[State]:
     """The parts of a gateway in this process, with nobody listening at a port."""
     settings = at_home(settings)
     root = settings.workspace_root.absolute()
@@ -181,8 +227,33 @@ async def _process(settings: Settings, workspace: Path) -> AsyncGenerator[Runs]:
     root.mkdir(parents=True, exist_ok=True)
     with (root / _LOG).open("ab", buffering=0) as log:
         state = State(settings, log=LineLog(log.fileno()))
+        _ask_for_commands(state, allow_exec=allow_exec)
         async with _started(state, workspace):
-            yield state.running.runs
+            yield state
+
+
+def _ask_for_commands(state: State, *, allow_exec: bool) -> None:
+    """Let each command be asked for unless somebody consented. Raises `ConfigError` for consent to what the configuration forbids.
+
+    Where the configuration does not name them, the levels that the built-in personas have for them are nobody's consent.
+    """
+    enabled = state.snapshot.config.tools.exec.enabled
+    if enabled is False and allow_exec:
+        raise ConfigError("--allow-exec: the configuration says tools.exec.enabled: false; change it there")
+    if enabled is None and not allow_exec:
+        state.running.workshop.hooks = (ask_before_commands,)
+
+
+def ask_before_commands(asked: Question) -> Verdict | None:
+    """A rule of runs at a terminal: each command is shown to whoever sits there."""
+    if is_command(asked.permit, asked.mode):
+        return Verdict("ask", f"{asked.tool} starts a program in the sandbox")
+    return None
+
+
+def is_command(permit: Permit, mode: PermissionMode) -> bool:
+    """Whether a call may start any program; one that only looks, in a workspace it cannot change, may not."""
+    return permit.tool.name in COMMANDS and permit.level == "full" and mode != "bypassPermissions"
 
 
 @asynccontextmanager

@@ -12,16 +12,28 @@ if TYPE_CHECKING:
     from execution_platform.client import RunEvent
 
 _WIDEST = 120
+COMMANDS_REFUSED = "commands_refused"
+"""What a run is told to be before it begins, where its commands would ask and nobody is there."""
+
+
+def is_attended() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def confirm(tool: str, arguments: object, reason: str) -> bool:
     """Ask whether a call may run; no, where nobody can be asked."""
-    if not sys.stdin.isatty():
+    if not is_attended():
         return False
     shown = _json.pretty(cast("Mapping[str, object]", arguments))
     sys.stderr.write(plain(f"\n{reason}:\n{tool} {shown}\nAllow it? [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def notice(event: "RunEvent") -> str | None:
+    """What is told on standard error whoever reads standard output: a run that lacks what its persona counts on."""
+    return line_of(event) if event.event in _NOTICES else None
 
 
 class Progress:
@@ -34,14 +46,14 @@ class Progress:
 
     def show(self, event: "RunEvent") -> None:
         """One more event."""
-        if self._quiet:
+        if self._quiet and event.event not in _NOTICES:
             return
         if event.event == "token":
             self._say(str(event.data.get("text", "")))
             return
         line = line_of(event)
         if line is not None:
-            self._tell(line, dim=event.event not in {"approval_required", "outcome_unknown", "error"})
+            self._tell(line, dim=event.event not in _LOUD)
 
     def _say(self, text: str) -> None:
         sys.stdout.write(plain(text))
@@ -58,6 +70,8 @@ class Progress:
         self._console.print(Text(plain(line), style="dim" if dim else "bold"))
 
 
+_NOTICES = frozenset({"tools_missing", COMMANDS_REFUSED})
+_LOUD = _NOTICES | {"approval_required", "outcome_unknown", "error"}
 _LINES: Mapping[str, str] = {
     "turn_started": "· turn {turn}: {provider}/{model}",
     "provider_changed": "· moved from {from} to {to} ({reason})",
@@ -69,6 +83,7 @@ _LINES: Mapping[str, str] = {
     "turn_restarted": "· the answer broke off ({code}); asked again",
     "waiting": "· waits {seconds} s for a limit ({code})",
     "error": "! {error}",
+    COMMANDS_REFUSED: "! {reason}",
 }
 
 
@@ -83,6 +98,9 @@ def line_of(event: "RunEvent") -> str | None:
         return _cut(f"{mark} {inner.get('name')} {inner.get('result')}")
     if event.event == "done":
         return "" if data.get("stop_reason") == "stop" else f"! stopped: {data.get('stop_reason')}"
+    if event.event == "tools_missing":
+        tools = cast("Mapping[str, str]", data["tools"])
+        return "! without " + ", ".join(tools) + ": " + "; ".join(dict.fromkeys(tools.values()))
     form = _LINES.get(event.event)
     return None if form is None else _cut(form.format_map(defaultdict(lambda: "?", data)))
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Agent runs: list, show, cancel, resume.", no_args_is_help=True)
 Mode = Literal["default", "acceptEdits", "plan", "bypassPermissions"]
+AllowExec = Annotated[bool, typer.Option("--allow-exec", help="Let commands run in the sandbox without asking.")]
 _STOPPED = frozenset({"stopped", "cancelled"})
 
 
@@ -40,6 +41,7 @@ def run(  # noqa: PLR0913 - each is an option
     url: Running = None,
     config: ConfigFile = None,
     *,
+    allow_exec: AllowExec = False,
     as_json: Json = False,
 ) -> None:
     """Let an agent work on a task, and watch it.
@@ -59,7 +61,8 @@ def run(  # noqa: PLR0913 - each is an option
             model=model,
             limits={} if steps is None else {"steps": steps},
         )
-        result = asyncio.run(work(read_settings(config), asked, url, Progress(quiet=as_json).show))
+        hear = Progress(quiet=as_json).show
+        result = asyncio.run(work(read_settings(config), asked, url, hear, allow_exec=allow_exec))
         _tell(result, as_json=as_json)
 
 
@@ -142,13 +145,15 @@ def resume_run(
     url: Running = None,
     config: ConfigFile = None,
     *,
+    allow_exec: AllowExec = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, failed or was stopped, from its last complete turn, and watch it."""
     from execution_platform.cli.running import resume
 
     with told():
-        _tell(asyncio.run(resume(read_settings(config), run_id, url, quiet=as_json)), as_json=as_json)
+        settings = read_settings(config)
+        _tell(asyncio.run(resume(settings, run_id, url, quiet=as_json, allow_exec=allow_exec)), as_json=as_json)
 
 
 def _rows(settings: "Settings", url: str | None) -> "list[Mapping[str, Any]]":

@@ -19,22 +19,24 @@ _HIDDEN = frozenset({"request", "options", "worker", "leased_until", "epoch", "c
 T = TypeVar("T")
 
 
-async def work(settings: Settings, asked: Asked, url: str | None, hear: Hear) -> RunResult:
+async def work(settings: Settings, asked: Asked, url: str | None, hear: Hear, *, allow_exec: bool = False) -> RunResult:
     """Run it, and tell `hear` what happens. Raises what the run failed with."""
     if not asked.workspace.is_dir():
         raise ConfigError(f"--cwd: there is no directory {asked.workspace}; make it first")
-    async with hands(settings, url, asked.workspace, confirm) as worker:
+    async with hands(settings, url, asked.workspace, confirm, allow_exec=allow_exec) as worker:
         return await worker.run(asked, hear)
 
 
-async def resume(settings: Settings, run_id: str, url: str | None, *, quiet: bool) -> RunResult:
+async def resume(
+    settings: Settings, run_id: str, url: str | None, *, quiet: bool, allow_exec: bool = False
+) -> RunResult:
     """Go on with a run, and show its progress; its end at once if it is over. Raises `RouterError` for one that is not there."""
     workspace = Path()
     if url is None:
         row = await stored_run(settings, run_id)
         options: Any = _json.loads(str(row["options"]))
         workspace = Path(str(options["workspace"]))
-    async with hands(settings, url, workspace, confirm) as worker:
+    async with hands(settings, url, workspace, confirm, allow_exec=allow_exec) as worker:
         return await worker.go_on(run_id, Progress(quiet=quiet).show)
 
 

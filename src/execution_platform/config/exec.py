@@ -9,7 +9,8 @@ _MIB = 1024 * 1024
 class ExecConfig:
     """How commands of models run. Sizes are bytes."""
 
-    enabled: bool = False
+    enabled: bool | None = None
+    """None: nobody has decided, so commands run only for those who sit at the machine, one by one with their consent."""
     allowed_commands: tuple[str, ...] = ("*",)
     """`*`: all that are installed."""
     seconds: float = 30.0

@@ -72,7 +72,7 @@ class State:
         self.limiter = Limiter(self.link)
         self.failures = FailureLimiter()
         self.builder = SnapshotBuilder(settings, self.limiter)
-        self.tooling = Tooling(settings, self.builder.fleet.secret, self._tell)
+        self.tooling = Tooling(settings, self.builder.fleet.secret, self._tell, clean=self._without_secrets)
         self.tools = self.tooling.registry
         self.mcp = McpServers(
             settings.workspace_root,
@@ -224,6 +224,9 @@ class State:
 
     def _tell(self, name: str, level: str = "info", **fields: object) -> None:
         self.log.event(name, level, **fields)
+
+    def _without_secrets(self, text: str) -> str:
+        return self.snapshot.redactor.content(text)
 
     def _note_repeats(self, name: str, reason: str) -> None:
         self.log.event(name, "error", reason=reason)

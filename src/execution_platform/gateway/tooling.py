@@ -1,6 +1,7 @@
 """The tools of one gateway process: those of the configuration in force, for the callers who may use them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from execution_platform.config.exec import ExecConfig
@@ -42,8 +43,16 @@ def _opens(principal: Principal, tool: str) -> bool:
 class Tooling:
     """Keeps the registry at the configuration in force, and runs single calls for callers."""
 
-    def __init__(self, settings: Settings, secret: Callable[[SecretRef], Secret], tell: Tell) -> None:
-        self.registry = ToolRegistry(refused=self._note_refusal)
+    def __init__(
+        self,
+        settings: Settings,
+        secret: Callable[[SecretRef], Secret],
+        tell: Tell,
+        *,
+        clean: Callable[[str], str] | None = None,
+    ) -> None:
+        """`clean` takes secrets out of what tools give back."""
+        self.registry = ToolRegistry(refused=self._note_refusal, clean=clean)
         self._root = settings.workspace_root
         self._secret = secret
         self._tell = tell
@@ -51,12 +60,30 @@ class Tooling:
         self._toolsets: list[Toolset] = []
         """Those in force, last; before it those whose calls may still run."""
         self._sandbox: tuple[ExecConfig, Sandbox] = (ExecConfig(), open_sandbox(ExecConfig()))
+        self._at_terminal = False
+
+    def serve_terminal(self) -> None:
+        """Serve whoever sits at this machine: commands are there too where the configuration says nothing of them.
+
+        Takes as long as `sandbox_for` unless `try_sandbox` went before.
+        """
+        config = self._config
+        if config is not None and not self._at_terminal:
+            self._at_terminal, self._config = True, None
+            self.use(config)
+
+    def try_sandbox(self) -> None:
+        """Open the sandbox that `serve_terminal` needs; not for the event loop."""
+        if self._config is not None:
+            exec_ = self._config.exec
+            self.sandbox_for(replace(exec_, enabled=True) if exec_.enabled is None else exec_)
 
     def use(self, config: ToolsConfig) -> None:
         """Serve new calls by `config`. Raises `ConfigError`."""
         if config == self._config:
             return
-        own = builtin_tools(config, self.sandbox_for(config.exec), self._secret)
+        used = replace(config, exec=self._decided(config.exec))
+        own = builtin_tools(used, self.sandbox_for(used.exec), self._secret)
         self.registry.configure(own.tools, seconds=config.seconds, absent=own.absent)
         self._config = config
         self._toolsets.append(own)
@@ -68,6 +95,7 @@ class Tooling:
 
     def sandbox_for(self, config: ExecConfig) -> Sandbox:
         """The sandbox commands run in. Opening another one takes about a second: not for the event loop while it serves."""
+        config = self._decided(config)
         kept_for, sandbox = self._sandbox
         if kept_for != config:
             sandbox = open_sandbox(config)
@@ -75,6 +103,9 @@ class Tooling:
             if config.enabled and sandbox.unavailable is not None:
                 self._tell("sandbox_unavailable", "error", reason=sandbox.unavailable)
         return sandbox
+
+    def _decided(self, config: ExecConfig) -> ExecConfig:
+        return replace(config, enabled=True) if config.enabled is None and self._at_terminal else config
 
     def find(self, name: str) -> ToolProtocol:
         """A tool by its name, or by another name of it. Raises `ToolNotFound`."""

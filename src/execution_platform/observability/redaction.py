@@ -16,6 +16,12 @@ _SHAPES = re.compile(
     rb"(?:sk-(?:ant-|proj-|ep-)?[A-Za-z0-9_-]{8,}|AIza[0-9A-Za-z_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}"
     rb"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,})"
 )
+_KEYS = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    rb"|(?<![A-Za-z0-9_-])(?:sk-|gsk_|xai-|AIza)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}",
+    re.DOTALL,
+)
+"""What is a key beyond doubt: files that agents read and write are full of words that only look a little like one."""
 _SHORTEST = 6
 """A shorter value would tear ordinary words out of messages."""
 
@@ -34,6 +40,13 @@ class Redactor:
         if self._values is not None:
             data = self._values.sub(b"***", data)
         return _SHAPES.sub(b"***", data)
+
+    def content(self, text: str) -> str:
+        """`text` that people and agents work with, without our secrets and without what is a key beyond doubt."""
+        data = text.encode("utf-8", "replace")
+        clean = data if self._values is None else self._values.sub(b"***", data)
+        clean = _KEYS.sub(b"***", clean)
+        return text if clean == data else clean.decode("utf-8", "replace")
 
     def text(self, text: str) -> str:
         """`text` without secrets."""

@@ -5,9 +5,7 @@ Theory of operation
 In: a call as a model wrote it. Out: always an answer for the model, never an exception: a model that is told what was wrong can do
 better, and one call's failure is no reason to lose the others. Only cancellation passes through, because then nobody reads answers.
 
-Codes of failed calls are closed: `timeout, permission_denied, invalid_args, not_found, sandbox_unavailable, tool_error`, and
-`outcome_unknown` for a call that a crash interrupted and that must not be repeated. The answer is text; it has no invisible
-characters and is no longer than the limit.
+Codes of failed calls are those of `codes`. The answer is text; it has no invisible characters and is no longer than the limit.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,28 +18,16 @@ from execution_platform.exceptions import (
     ExecutionPlatformError,
     InvalidToolArguments,
     PermissionDenied,
-    ToolDenied,
-    ToolError,
     ToolNotFound,
 )
 from execution_platform.spi.parts import TextPart, ToolCallPart, ToolResultPart
 from execution_platform.tool_bridge.aliases import to_platform
 from execution_platform.tool_bridge.approval import Approval, Asked, Permit
+from execution_platform.tool_bridge.codes import code_of
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.protocol import ToolResult
 from execution_platform.tool_bridge.visible import visible
 
-CODES = frozenset(
-    {
-        "timeout",
-        "permission_denied",
-        "invalid_args",
-        "not_found",
-        "sandbox_unavailable",
-        "tool_error",
-        "outcome_unknown",
-    }
-)
 RESULT_CHARACTERS = 64 * 1024
 _SCHEMA_CHARACTERS = 4000
 
@@ -145,8 +131,7 @@ class Bridge:
 
     def failed(self, call: ToolCallPart, error: ExecutionPlatformError) -> Done:
         """The answer of a call that went wrong."""
-        known = isinstance(error, ToolError | PermissionDenied) and error.code in CODES
-        code = error.code if known else "permission_denied" if isinstance(error, ToolDenied) else "tool_error"
+        code = code_of(error)
         shown = visible(error.message, self._characters)
         text = _json.dumps({"error": {"code": code, "message": shown.text}}).decode()
         return Done(call, text, code, shown.hidden, shown.left_out)

@@ -8,8 +8,8 @@ does not ask it. A run that has read both something private and something outsid
 only to hosts an operator trusts, and to addresses that a person or a search engine gave as they are, character by character. A
 search is sending too. Each run also has a cap of distinct addresses and of bytes sent, tainted or not.
 
-The loop makes one `Provenance` for a run, gives it the user's texts, and passes it on in each `ToolContext`; `ToolRegistry`
-notes what each tool brought. It is plain data, so that a run that resumes elsewhere keeps it.
+The loop makes one `Provenance` for a run, gives it the user's texts and notes what earlier results in the transcript brought, and
+passes it on in each `ToolContext`; `ToolRegistry` notes what each tool brought, also by the words it fails with. It is plain data, so that a run that resumes elsewhere keeps it.
 """
 
 import re
@@ -59,11 +59,11 @@ class Provenance:
             if len(self.given) < _MOST_GIVEN:
                 self.given.add(_literal(url))
 
-    def note(self, side_effect: SideEffect) -> None:
-        """A tool of this kind has answered."""
-        if side_effect in ("read", "exec"):
+    def note(self, side_effect: SideEffect | None) -> None:
+        """A tool of this kind has answered. One that does not say what it does (None) may have brought anything."""
+        if side_effect in ("read", "exec", None):
             self.private = True
-        elif side_effect == "network":
+        if side_effect in ("network", None):
             self.untrusted = True
 
     def check(self, url: str, *, trusted: bool, size: int = 0) -> None:

@@ -16,6 +16,8 @@ from execution_platform.config.problems import suggest
 from execution_platform.exceptions import (
     ConfigError,
     ExecutionPlatformError,
+    InvalidToolArguments,
+    TargetNotFound,
     ToolDenied,
     ToolError,
     ToolNotFound,
@@ -32,9 +34,13 @@ ENTRY_POINTS = "execution_platform.tools"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _NO_ARGUMENTS: Mapping[str, object] = {"type": "object", "properties": {}}
 
+_OUR_WORDS = (ToolDenied, InvalidToolArguments, TargetNotFound, ToolTimeout)
+"""Failures that tell a model nothing but what the platform says."""
+
 Run = Callable[..., Coroutine[Any, Any, object]]
 Refused = Callable[[str, ToolDenied, ToolContext | None], None]
 """Told of every call that was refused: the tool, why, and whose it was."""
+Clean = Callable[[str], str]
 
 
 class ToolRegistry:
@@ -43,7 +49,15 @@ class ToolRegistry:
     `seconds` is how long a call may take, unless the tool says so itself by an attribute of that name.
     """
 
-    def __init__(self, *, seconds: float = 30.0, installed: bool = True, refused: Refused | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: float = 30.0,
+        installed: bool = True,
+        refused: Refused | None = None,
+        clean: Clean | None = None,
+    ) -> None:
+        """`clean` takes secrets out of every text that a tool gives back, its failures included (F7)."""
         self._seconds = seconds
         self._builtin: Mapping[str, ToolProtocol] = {}
         self._absent: Mapping[str, ToolError] = {}
@@ -52,6 +66,7 @@ class ToolRegistry:
         self._tools: dict[str, ToolProtocol] = {}
         self._unread = installed
         self._refused = refused
+        self._clean = clean
 
     def configure(
         self, tools: Iterable[ToolProtocol], *, seconds: float, absent: Mapping[str, ToolError] | None = None
@@ -115,11 +130,14 @@ class ToolRegistry:
             if context is not None:
                 check_level(tool, context.level)
             tool.validate_args(args)
-            return ToolResult(normalised((await self._run(tool, args, context)).output))
-        except ToolDenied as error:
-            if self._refused is not None:
+            output = normalised((await self._run(tool, args, context)).output)
+        except ToolError as error:
+            if isinstance(error, ToolDenied) and self._refused is not None:
                 self._refused(name, error, context)
+            if self._clean is not None:
+                error.message = self._clean(error.message)
             raise
+        return ToolResult(output if self._clean is None else _cleaned(output, self._clean))
 
     async def _run(self, tool: ToolProtocol, args: Mapping[str, object], context: ToolContext | None) -> ToolResult:
         own: object = getattr(tool, "seconds", None)
@@ -127,11 +145,9 @@ class ToolRegistry:
         name, limit = tool.name, asyncio.timeout(seconds)
         try:
             async with limit:
-                if context is None or not isinstance(tool, ContextualTool):
+                if context is None:
                     return await tool.execute(args)
-                result = await tool.execute_in(context, args)
-                context.provenance.note(tool.side_effect)
-                return result
+                return await _noted(tool, args, context)
         except ExecutionPlatformError:
             raise
         except Exception as error:
@@ -163,6 +179,30 @@ class ToolRegistry:
         if not isinstance(parameters, Mapping) or cast("Mapping[str, object]", parameters).get("type") != "object":
             raise ConfigError(f"tool {name!r}: parameters must be a JSON Schema with type: object")
         self._tools[name] = tool
+
+
+def _cleaned(value: object, clean: Clean) -> object:
+    """JSON without the secrets in its texts."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item, clean) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _cleaned(item, clean) for name, item in cast("dict[str, object]", value).items()}
+    return value
+
+
+async def _noted(tool: ToolProtocol, args: Mapping[str, object], context: ToolContext) -> ToolResult:
+    """Run it, and note what its answer may have brought into the run; the words of a failure are an answer too (H4)."""
+    effect = getattr(tool, "side_effect", None)
+    try:
+        result = await (tool.execute_in(context, args) if isinstance(tool, ContextualTool) else tool.execute(args))
+    except ToolError as error:
+        if effect == "network" or not isinstance(error, _OUR_WORDS):
+            context.provenance.note(effect)
+        raise
+    context.provenance.note(effect)
+    return result
 
 
 def _as_tool(tool: ToolProtocol | ToolDefinition, run: Run | None) -> ToolProtocol:

@@ -44,7 +44,7 @@ async def test_a_server_sees_the_workspace_it_was_given_and_nothing_else(tmp_pat
 
 @in_loop
 async def test_what_a_server_remembers_is_kept_through_a_run_and_from_other_tenants(tmp_path: Path) -> None:
-    """M5: each tenant, and each run of it, has a conversation of its own."""
+    """M5, A5: what one tenant has a server remember is never told to another; each tenant, and each run of it, has a conversation of its own."""
     memory = program("mcp-server-memory", env={"MEMORY_FILE_PATH": "/tmp/memory.json"})
     if not memory.get("sandbox", True):
         pytest.skip("without a sandbox the file would be shared")

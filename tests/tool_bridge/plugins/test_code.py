@@ -1,13 +1,20 @@
 """Searching, describing and formatting source code."""
 
 import asyncio
+import shutil
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from execution_platform.config.tools import RawTools, resolve_tools
 from execution_platform.exceptions import InvalidToolArguments, SandboxUnavailable, ToolDenied, ToolError
 from execution_platform.tool_bridge.sandbox import Bubblewrap, Sandbox
+from execution_platform.tool_bridge.sandbox.opening import open_sandbox
+from sandboxes import needs_bubblewrap
 from tooling import Bench, bench
 
 
@@ -221,6 +228,38 @@ def test_a_file_is_formatted_by_a_program_in_the_sandbox(tmp_path: Path, sandbox
     assert tools.run("code_format", path="a.txt")["written"] is True
     assert (tmp_path / "a.txt").read_text() == "TEXT\n"
     assert tools.run("code_format", path="a.txt")["changed"] is False
+
+
+@pytest.fixture
+def ruff() -> Iterator[str]:
+    """A directory that every user can read, with the formatter in it."""
+    found = Path(sys.executable).with_name("ruff")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # what is below /tmp is not what it is inside
+        folder = Path(place)
+        folder.chmod(0o755)
+        shutil.copy(found, folder / "ruff")
+        (folder / "ruff").chmod(0o755)
+        yield place
+
+
+@needs_bubblewrap
+def test_python_is_formatted_by_ruff_as_the_configuration_comes(tmp_path: Path, ruff: str) -> None:
+    """The command as it is by default, found where an operator has made it visible; settings in the workspace are not followed."""
+    config = {"exec": {"enabled": True, "visible": [ruff]}}
+    sandbox = open_sandbox(resolve_tools(RawTools.model_validate(config)).exec)
+    assert sandbox.unavailable is None, sandbox.unavailable
+    tools = bench(tmp_path, config, sandbox)
+    (tmp_path / "ruff.toml").write_text('line-length = 20\n[format]\nquote-style = "single"\n')
+    (tmp_path / "a.py").write_text("def f( a,b ):\n    return {'a':a, 'b' :b, 'c': 'long enough'}\n")
+    assert tools.run("code_format", path="a.py", check=True) == {"path": "a.py", "changed": True, "written": False}
+    assert tools.run("code_format", path="a.py") == {"path": "a.py", "changed": True, "written": True}
+    assert (tmp_path / "a.py").read_text() == ('def f(a, b):\n    return {"a": a, "b": b, "c": "long enough"}\n')
+    assert tools.run("code_format", path="a.py") == {"path": "a.py", "changed": False, "written": False}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.py", "ruff.toml"]
+    (tmp_path / "bad.py").write_text("def f(:\n")
+    with pytest.raises(ToolError, match="ruff cannot format it"):
+        tools.run("code_format", path="bad.py")
+    assert (tmp_path / "bad.py").read_text() == "def f(:\n"
 
 
 @pytest.mark.parametrize("ending", ["bad", "none"])

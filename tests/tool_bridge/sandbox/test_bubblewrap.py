@@ -480,5 +480,7 @@ async def test_directories_of_tools_can_be_shown(toolchain: Path, tmp_path: Path
     sandbox = Bubblewrap(visible=[str(toolchain)])
     outcome = await sandbox.run(Command(argv=[f"{toolchain}/tool"], workspace=tmp_path))
     assert outcome.stdout == b"ran\n"
+    by_name = await sandbox.run(Command(argv=["tool"], workspace=tmp_path))
+    assert by_name.stdout == b"ran\n"
     written = await sandbox.run(Command(argv=["touch", f"{toolchain}/made"], workspace=tmp_path))
     assert not written.succeeded

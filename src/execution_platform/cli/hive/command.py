@@ -5,12 +5,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from execution_platform import __version__
 from execution_platform.cli.hive.arguments import UsageError, Wanted, parse
 from execution_platform.cli.hive.transcript import Transcript
 from execution_platform.cli.outcome import Exit
 from execution_platform.exceptions import ExecutionPlatformError
+
+if TYPE_CHECKING:
+    from execution_platform.client import RunEvent
+    from execution_platform.workflow.worker import Hear
 
 _URLS = ("EP_GATEWAY_URL", "GATEWAY_URL")
 
@@ -56,7 +61,7 @@ async def _work(wanted: Wanted, prompt: str, environ: Mapping[str, str]) -> int:
     )
     url = next((environ[name] for name in _URLS if environ.get(name)), None)
     try:
-        result = await work(read_settings(None), asked, url, transcript.show)
+        result = await work(read_settings(None), asked, url, _hearing(transcript))
     except ExecutionPlatformError as error:
         transcript.fail(error.message)
         sys.stderr.write(f"claude: {error.message} ({error.code})\n")
@@ -66,6 +71,18 @@ async def _work(wanted: Wanted, prompt: str, environ: Mapping[str, str]) -> int:
         return Exit.OK
     sys.stderr.write(f"claude: the run {result.id} was not finished: {result.reason}\n")
     return Exit.FAILED
+
+
+def _hearing(transcript: Transcript) -> "Hear":
+    from execution_platform.cli.progress import notice
+
+    def hear(event: "RunEvent") -> None:
+        told = notice(event)
+        if told is not None:
+            sys.stderr.write(f"claude: {told}\n")
+        transcript.show(event)
+
+    return hear
 
 
 def _write(text: str) -> None:

@@ -28,7 +28,11 @@ Folder = Annotated[str, AfterValidator(_folder)]
 class RawExec(Raw):
     """Commands and programs of models, in the sandbox."""
 
-    enabled: bool = Field(default=False, description="Offer exec_cmd, exec_python and exec_sandbox.")
+    enabled: bool | None = Field(
+        default=None,
+        description="Offer exec_cmd, exec_python and exec_sandbox. Unless it is set they are there only for runs that begin at a "
+        "terminal without a gateway (`ep run`), and each command asks whoever sits there.",
+    )
     allowed_commands: list[str] = Field(
         default=["*"], description="Names of the programs that commands may start; * is all that are installed."
     )

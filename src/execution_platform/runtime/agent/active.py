@@ -17,7 +17,7 @@ from execution_platform.runtime.agent.kernel import Caller, KernelModel
 from execution_platform.runtime.agent.limits import NANOS, StopReason
 from execution_platform.runtime.agent.log import RunLog
 from execution_platform.runtime.agent.order import Order
-from execution_platform.runtime.agent.reach import declared, may_use, permits_of
+from execution_platform.runtime.agent.reach import declared, may_use, missing, permits_of
 from execution_platform.runtime.agent.setting import Setting
 from execution_platform.runtime.agent.splice import Splice
 from execution_platform.runtime.agent.store import Entry, RunLost, RunStore, utc
@@ -161,6 +161,9 @@ class Active(Ears):
         persona = shop.snapshot().routing.explain(None, order.persona, {}).persona if order.persona else None
         names = None if order.request.tools is None else [tool.name for tool in order.request.tools]
         permits = permits_of(shop.registry, persona, principal.scope.tools, names)
+        absent = missing(shop.registry, persona, principal.scope.tools, names)
+        if absent:
+            await self._tell(Note("tools_missing", {"tools": absent}))
         mode = order.mode or ("default" if persona is None else persona.permission_mode)
         if persona is not None and persona.permission_mode == "plan":
             mode = "plan"

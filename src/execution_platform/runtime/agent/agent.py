@@ -22,6 +22,7 @@ from execution_platform.runtime.agent.calls import Calls
 from execution_platform.runtime.agent.journal import PastTurn, Place
 from execution_platform.runtime.agent.limits import Repeats, StopReason
 from execution_platform.runtime.agent.reach import definitions
+from execution_platform.runtime.agent.seen import note_transcript
 from execution_platform.runtime.agent.setting import Setting
 from execution_platform.runtime.agent.told import Note, Told
 from execution_platform.runtime.agent.usage import joined
@@ -122,9 +123,7 @@ class Agent:
         """Work on `request` until there is an end. Raises what a model or the journal failed with."""
         state = self._state = _State(request)
         if not self._path:
-            for message in request.messages:
-                if message.role == "user":
-                    self._setting.provenance.give(message.text)
+            note_transcript(self._setting.provenance, request.messages, self._permits)
         calls = Calls(self._setting, self._bridge, request.persona, self._delegate)
         theirs = frozenset(tool.name for tool in request.tools or ()) - self._permits.keys()
         for past in self._setting.journal.past(self._path):

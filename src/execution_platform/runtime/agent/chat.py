@@ -13,6 +13,7 @@ from execution_platform.dialects.native import platform_options
 from execution_platform.exceptions import ExecutionPlatformError, InvalidRequest
 from execution_platform.router.chain import aclose
 from execution_platform.runtime.agent.agent import Agent, Ears, End
+from execution_platform.runtime.agent.aside import Asides, Work
 from execution_platform.runtime.agent.kernel import Caller, KernelModel
 from execution_platform.runtime.agent.pump import Pump
 from execution_platform.runtime.agent.reach import declared, is_bare, permits_of
@@ -27,11 +28,13 @@ from execution_platform.runtime.execute import downstream_for
 from execution_platform.runtime.request import decoded
 from execution_platform.spi.assemble import Accumulator
 from execution_platform.spi.events import Failed
+from execution_platform.spi.messages import Message
 from execution_platform.spi.parts import ToolResultPart
 from execution_platform.spi.request import ChatRequest
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.spi.usage import Cost
 from execution_platform.tool_bridge.approval import Approval, Permit
+from execution_platform.tool_bridge.provenance import Provenance
 
 _JSON = "application/json"
 _NATIVE = "native"
@@ -43,6 +46,13 @@ class WithTools:
 
     request: ChatRequest
     permits: dict[str, Permit]
+    seen: Provenance
+    """What earlier requests of the conversation have seen, as far as the platform ran their tools."""
+
+    @property
+    def theirs(self) -> frozenset[str]:
+        """The tools that only the caller declares."""
+        return frozenset(tool.name for tool in self.request.tools or ()) - self.permits.keys()
 
 
 def with_tools(call: Call, shop: Workshop) -> WithTools | None:
@@ -63,7 +73,9 @@ def with_tools(call: Call, shop: Workshop) -> WithTools | None:
         raise InvalidRequest(
             "n: several answers at once and tools that the platform runs do not go together", param="n"
         )
-    return WithTools(replace(request, tools=declared(request.tools or (), permits)), permits)
+    unfolded = shop.asides.unfold(call.principal.tenant, request)
+    request = replace(unfolded.request, tools=declared(request.tools or (), permits))
+    return WithTools(request, permits, unfolded.seen)
 
 
 def _named(request: ChatRequest, *, is_native: bool) -> tuple[str, ...] | None:
@@ -132,7 +144,7 @@ class _Tally:
 
 async def answer_with_tools(call: Call, tools: WithTools, shop: Workshop) -> Answer:
     """Answer a planned chat with the platform's tools. Raises what keeps its first turn from beginning."""
-    splice = Splice(None if call.dialect.name == _NATIVE else frozenset(tools.permits))
+    splice = Splice(None if call.dialect.name == _NATIVE else tools.theirs)
     tally = _Tally(call)
     pump = Pump[End](lambda emit: _work(call, tools, shop, splice, tally, emit))
     stream = pump.stream()
@@ -183,11 +195,22 @@ async def _work(call: Call, tools: WithTools, shop: Workshop, splice: Splice, ta
         why=shop.why,
         called=shop.metrics.called,
         limits=shop.limits(),
+        provenance=tools.seen,
     )
     request = replace(
         tools.request, model=call.path_model or tools.request.model, persona=call.persona or call.peek.persona
     )
-    return await Agent(setting, tools.permits, _Heard(splice)).run_within(request)
+    end = await Agent(setting, tools.permits, _Heard(splice)).run_within(request)
+    if splice.marked:
+        _keep(shop.asides, setting, splice, end.messages[len(request.messages) :], tools.theirs)
+    return end
+
+
+def _keep(asides: Asides, setting: Setting, splice: Splice, turns: Sequence[Message], theirs: frozenset[str]) -> None:
+    """Remember the turns of an answer that ends with calls of the caller's own."""
+    own = [call.call_id for message in turns for call in message.tool_calls if call.name in theirs]
+    work = Work(turns, dict(zip(splice.marked, own, strict=False)), setting.provenance.as_json())
+    asides.keep(setting.tenant, splice.token, work)
 
 
 class _Reading:

@@ -46,6 +46,23 @@ def _permit(registry: ToolRegistry, persona: PersonaConfig | None, name: str) ->
     return Permit(tool, level_of(persona, name), consented)
 
 
+def missing(
+    registry: ToolRegistry, persona: PersonaConfig | None, may: Names, names: Iterable[str] | None = None
+) -> dict[str, str]:
+    """The tools of a persona that would be within reach and are not there, by name, each with the reason."""
+    key = None if may is None else {*may, *map(canonical, may)}
+    wanted = None if names is None else set(map(canonical, names))
+    found: dict[str, str] = {}
+    for name in (tool_names(persona.tools) if persona is not None else None) or ():
+        if (wanted is not None and name not in wanted) or (key is not None and name not in key):
+            continue
+        try:
+            registry.tool(name)
+        except ToolError as absent:
+            found[name] = absent.message
+    return found
+
+
 def definitions(permits: Mapping[str, Permit]) -> tuple[ToolDefinition, ...]:
     """The tools as a model is told of them."""
     return tuple(

@@ -9,6 +9,7 @@ from execution_platform.spi.events import Event
 NoteKind = Literal[
     "run_started",
     "run_resumed",
+    "tools_missing",
     "turn_started",
     "turn_restarted",
     "provider_changed",

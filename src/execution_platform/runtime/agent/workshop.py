@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from execution_platform.exceptions import ExecutionPlatformError, PermissionDenied, ToolError, ToolNotFound
 from execution_platform.identity.principal import Principal
 from execution_platform.observability.runs import RunMetrics
+from execution_platform.runtime.agent.aside import Asides
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.books import Books
@@ -30,6 +31,7 @@ class Workshop:
     """A caller as it is now, with no more rights than it had; None when it may not call any more."""
     metrics: RunMetrics
     turn_seconds: float = 300.0
+    asides: Asides = field(default_factory=Asides)
     hooks: Sequence[Hook] = field(default_factory=tuple[Hook, ...])
 
     def why(self, name: str) -> ExecutionPlatformError | None:

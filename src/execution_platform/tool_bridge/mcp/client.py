@@ -64,9 +64,9 @@ class McpTool:
         config = self._server.config
         if config.sends:
             context.provenance.check(f"mcp://{config.name}", trusted=config.trusted, size=len(_json.dumps(args)))
-        result = await self._server.call(self._pin, args, context)
+        # Whatever comes, the words of a failure included, is the server's.
         context.provenance.untrusted = True
-        return result
+        return await self._server.call(self._pin, args, context)
 
 
 class McpServers:

@@ -127,7 +127,8 @@ class Bubblewrap:
         self._programs = programs or find_programs()
         self._filter = seccomp.program(machine)
         self._slots = asyncio.Semaphore(concurrency)
-        self._view = [*_system(), *_visible(visible), *_hidden((*_PRIVATE, *private))]
+        shown = tuple(visible)
+        self._view = [*_system(), *_visible(shown), *_hidden((*_PRIVATE, *private)), *_found_by_name(shown)]
 
     async def run(self, command: Command) -> Outcome:
         """Run it to its end or to the first limit. Raises `SandboxUnavailable`, `ToolError`, `ToolTimeout` for no free place."""
@@ -424,6 +425,13 @@ def _system() -> Iterator[str]:
 def _visible(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
         yield from ("--ro-bind", path, path)
+
+
+def _found_by_name(paths: Sequence[str]) -> Iterator[str]:
+    """Programs of these directories, and of their `bin`, are found by name, after those of the system."""
+    if paths:
+        folders = (folder for path in paths for folder in (path, f"{path}/bin"))
+        yield from ("--setenv", "PATH", ":".join((ENVIRONMENT["PATH"], *folders)))
 
 
 def _hidden(paths: Iterable[str]) -> Iterator[str]:
