@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 
-from execution_platform.ledger.interfaces import CostEvent
+from execution_platform._json import loads
+from execution_platform.ledger.interfaces import CostEvent, Counts
 from execution_platform.ledger.requests import COLUMNS as REQUEST_COLUMNS
 from execution_platform.ledger.rollups import KEYS, SUMS
-from execution_platform.ledger.rows import COLUMNS
+from execution_platform.ledger.rows import COLUMNS, row
 from execution_platform.ledger.store import EventStore
 from execution_platform.storage.engine import Storage
 from execution_platform.storage.schema import cost_events, cost_rollups, request_log
@@ -168,6 +170,32 @@ def test_no_event_is_too_strange_to_be_stored(database_url: str) -> None:
             odd = CostEvent(dispatch(1, **given), settlement(1, nanos=2**70, tokens=(-5, 2**65), error=strange))
             assert await EventStore(storage).apply([odd]) == 1
             assert (await totals(storage))["input_tokens"] == 0
+
+    asyncio.run(run())
+
+
+def varied(number: int) -> CostEvent:
+    """Events that have some columns in common, in many combinations."""
+    given = {"tenant": f"tenant-{number % 3}", "persona": "é" * (number % 2), "arm": "canary" * (number % 5 == 0)}
+    ended = settlement(number, nanos=number, final=number % 4 != 0, error="timeout" if number % 7 == 0 else None)
+    counts = Counts(number, 3, 2, 1, units={"image": number}) if number % 6 == 0 else Counts(number, 3)
+    return CostEvent(dispatch(number, at=AT + number, **given), replace(ended, counts=counts))
+
+
+def test_every_column_of_a_row_is_that_of_its_event(database_url: str) -> None:
+    """B4: whatever rows came with it, how much they have in common, and which of them were there already."""
+    events = [varied(number) for number in range(120)]
+
+    async def run() -> None:
+        async with opened(database_url) as storage:
+            store = EventStore(storage)
+            assert await store.apply([each for each in events[:60] if each.settlement.counts.units is None]) == 50
+            assert await store.apply(events) == 70
+            asked = select(*(cost_events.c[name] for name in COLUMNS)).order_by(cost_events.c.id)
+            async with storage.read() as connection:
+                found = [dict(each) for each in (await connection.execute(asked)).mappings()]
+        for each, wanted in zip(found, (dict(zip(COLUMNS, row(one), strict=True)) for one in events), strict=True):
+            assert each == {**wanted, "units": wanted["units"] and loads(wanted["units"])}
 
     asyncio.run(run())
 

@@ -38,6 +38,24 @@ def test_rows_of_any_number_are_inserted_and_counted(tmp_path: Path, count: int)
     asyncio.run(run())
 
 
+def test_what_rows_have_in_common_is_given_once(tmp_path: Path) -> None:
+    groups = [(f"created by {number}", f"2026-01-{number + 1:02} 00:00:00.000000") for number in range(20)]
+    rows = [(number % 20, f"t{number:03}") for number in range(100)]
+
+    async def run() -> None:
+        async with opened(f"sqlite:///{tmp_path / 'x.db'}") as storage:
+            given = Given(("id",), rows, ("display_name", "created_at"), groups)
+            assert await storage.local(lambda session: session.insert("tenants", given)) == 100
+            found = await storage.local(
+                lambda session: session.connection.execute(
+                    "SELECT id, display_name, created_at FROM tenants"
+                ).fetchall()
+            )
+        assert found == [(name, *groups[place]) for place, name in rows]
+
+    asyncio.run(run())
+
+
 def test_a_block_that_raises_changes_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(f"sqlite:///{tmp_path / 'x.db'}") as storage:

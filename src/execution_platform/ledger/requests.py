@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -64,7 +65,8 @@ _SHARED = (
     "tenant", "key_id", "persona", "run_id", "provider", "model", "dialect", "operation", "status", "error", "stream",
     "attempts", "finish", "config_version",
 )  # fmt: skip
-_OWN = tuple(each for each in COLUMNS if each not in {*_SHARED, *_BODIES})
+_OWN = ("request_id", "timestamp", "duration_ms", "input_tokens", "output_tokens", "cost_nanos")
+_RARE = ("first_content_ms", "trace_id")
 _ONE = f"INSERT INTO requests ({','.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"  # noqa: S608 - ours
 
 
@@ -108,14 +110,15 @@ def _given(batch: Sequence[Noted]) -> Given:
                 request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
                 local_moment(each.timestamp),
                 each.duration_ms,
-                each.first_content_ms,
                 whole(each.input_tokens),
                 whole(each.output_tokens),
                 whole(each.cost_nanos),
-                each.trace_id,
             )
         )
-    return Given(_OWN, rows, _SHARED, [_cut(each) for each in places])
+    shared, rare = [_cut(each) for each in places], [(each.first_content_ms, each.trace_id) for each in batch]
+    if all(each == (None, None) for each in rare):
+        return Given(_OWN, rows, _SHARED, shared)
+    return Given((*_OWN, *_RARE), list(map(add, rows, rare)), _SHARED, shared)
 
 
 def _cut(given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -22,14 +22,14 @@ NAME = 200
 REQUEST_ID = 128
 _ERROR = 64
 _PLAIN = (0, 0, 0, 0, 0, 0, None)
-_OWN = ("id", "request_id", "timestamp", "attempt", "final", "cost_nanos", "input_tokens", "output_tokens")
+_OWN = ("id", "request_id", "timestamp", "cost_nanos", "input_tokens", "output_tokens")
 _SPECIAL = (
     "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "input_audio_tokens",
     "output_audio_tokens", "units",
 )  # fmt: skip
 _SHARED = (
     "tenant", "team", "key_id", "persona", "run_id", "provider", "model", "arm", "price_version", "config_version",
-    "operation", "status", "confidence", "error",
+    "operation", "status", "confidence", "attempt", "final", "error",
 )  # fmt: skip
 _LARGEST = 2**63 - 1
 _NANOSECONDS = 1_000_000_000
@@ -37,62 +37,10 @@ _NANOSECONDS = 1_000_000_000
 
 def row(event: CostEvent) -> tuple[Any, ...]:
     """The row of an event as PostgreSQL's driver takes it."""
-    return _row(event, event.id, moment(event.dispatch.at))
-
-
-def local_rows(events: Sequence[CostEvent]) -> Given:
-    """The rows of `events` as SQLite keeps them: a UUID and a time are text, in SQLAlchemy's spelling. The id comes first.
-
-    Most columns are the same in most of them; those nobody uses here are left to the table's defaults.
-    """
-    places: dict[tuple[str | None, ...], int] = {}
-    rows: list[tuple[Any, ...]] = []
-    specials: list[tuple[Any, ...]] = []
-    is_plain = True
-    for event in events:
-        dispatch, settlement = event.dispatch, event.settlement
-        account, counts, request_id = dispatch.account, settlement.counts, dispatch.account.request_id
-        given = (
-            account.tenant, account.team, account.key_id, account.persona, account.run_id, dispatch.provider,
-            dispatch.model, dispatch.arm, dispatch.price_version, account.config_version, account.operation,
-            settlement.status, settlement.confidence, settlement.error,
-        )  # fmt: skip
-        place = places.get(given)
-        if place is None:
-            place = places[given] = len(places)
-        special = _special(counts)
-        is_plain = is_plain and special is _PLAIN
-        specials.append(special)
-        rows.append(
-            (
-                place,
-                event.id.replace("-", ""),
-                request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
-                local_moment(dispatch.at),
-                dispatch.attempt,
-                settlement.final,
-                whole(settlement.cost_nanos),
-                whole(counts.input_tokens),
-                whole(counts.output_tokens),
-            )
-        )
-    shared = [_cut(each) for each in places]
-    if is_plain:
-        return Given(_OWN, rows, _SHARED, shared)
-    return Given((*_OWN, *_SPECIAL), list(map(add, rows, specials)), _SHARED, shared)
-
-
-def _cut(given: tuple[str | None, ...]) -> tuple[str | None, ...]:
-    """Values of `_SHARED` as columns hold them."""
-    error = given[-1]
-    return (*names(*map(str, given[:-1])), None if error is None else text(error, _ERROR))
-
-
-def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:
     dispatch, settlement = event.dispatch, event.settlement
     account, counts, request_id = dispatch.account, settlement.counts, dispatch.account.request_id
     return (
-        identity,
+        event.id,
         request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
         *names(account.tenant, account.team, account.key_id, account.persona, account.run_id),
         *names(dispatch.provider, dispatch.model),
@@ -108,8 +56,55 @@ def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:
         whole(settlement.cost_nanos),
         *names(dispatch.price_version, account.config_version),
         None if settlement.error is None else text(settlement.error, _ERROR),
-        at,
+        moment(dispatch.at),
     )
+
+
+def local_rows(events: Sequence[CostEvent]) -> Given:
+    """The rows of `events` as SQLite keeps them: a UUID and a time are text, in SQLAlchemy's spelling. The id comes first.
+
+    Most columns are the same in most of them; those nobody uses here are left to the table's defaults.
+    """
+    places: dict[tuple[Any, ...], int] = {}
+    rows: list[tuple[Any, ...]] = []
+    specials: list[tuple[Any, ...]] = []
+    is_plain = True
+    for event in events:
+        dispatch, settlement = event.dispatch, event.settlement
+        account, counts, request_id = dispatch.account, settlement.counts, dispatch.account.request_id
+        given = (
+            account.tenant, account.team, account.key_id, account.persona, account.run_id, dispatch.provider,
+            dispatch.model, dispatch.arm, dispatch.price_version, account.config_version, account.operation,
+            settlement.status, settlement.confidence, dispatch.attempt, settlement.final, settlement.error,
+        )  # fmt: skip
+        place = places.get(given)
+        if place is None:
+            place = places[given] = len(places)
+        special = _special(counts)
+        is_plain = is_plain and special is _PLAIN
+        specials.append(special)
+        rows.append(
+            (
+                place,
+                event.id.replace("-", ""),
+                request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
+                local_moment(dispatch.at),
+                whole(settlement.cost_nanos),
+                whole(counts.input_tokens),
+                whole(counts.output_tokens),
+            )
+        )
+    shared = [_cut(each) for each in places]
+    if is_plain:
+        return Given(_OWN, rows, _SHARED, shared)
+    return Given((*_OWN, *_SPECIAL), list(map(add, rows, specials)), _SHARED, shared)
+
+
+def _cut(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values of `_SHARED` as columns hold them."""
+    *named, operation, status, confidence, attempt, final, error = given
+    error = None if error is None else text(error, _ERROR)
+    return (*names(*named), operation, status, confidence, attempt, final, error)
 
 
 def _special(counts: Counts) -> tuple[Any, ...]:

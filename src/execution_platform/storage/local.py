@@ -81,7 +81,8 @@ def _insert(table: str, columns: tuple[str, ...], shared: tuple[str, ...], other
         parts = ",".join(f"json_extract(value,'$[{place}]') AS {name}" for place, name in enumerate(shared))
         # Taken apart once, and found by number: a row costs the same however many groups there are.
         common = f"WITH common AS MATERIALIZED (SELECT key AS number,{parts} FROM json_each(?2)) "  # noqa: S608 - ours
-        source += " CROSS JOIN common ON common.number = json_extract(given.value,'$[0]')"
+        # A left join, so that a row without its group is refused and not lost.
+        source += " LEFT JOIN common ON common.number = json_extract(given.value,'$[0]')"
         values += [f"common.{name}" for name in shared]
     names = ",".join((*columns, *shared))
     # Without `WHERE` the clause that may follow would be read as a condition of the join.
