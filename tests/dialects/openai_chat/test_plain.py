@@ -111,7 +111,9 @@ def test_an_odd_part_is_written_as_in_full(odd: Any, role: Any) -> None:
 
 
 def test_results_and_words_of_one_turn_become_messages_in_their_order() -> None:
-    turn = Message("user", (TextPart("w"), ToolResultPart("c1", (TextPart("r"),)), ToolResultPart("c2", (TextPart(""),))))
+    turn = Message(
+        "user", (TextPart("w"), ToolResultPart("c1", (TextPart("r"),)), ToolResultPart("c2", (TextPart(""),)))
+    )
     calls = Message("assistant", (ToolCallPart("c1", "f", ""), ToolCallPart("c2", "f")))
     encoded = DIALECT.encode_request(ChatRequest([calls, turn], "m", dialect="anthropic"), ModelProfile())
     said = _json.loads(encoded.body)
