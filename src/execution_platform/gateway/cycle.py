@@ -15,6 +15,8 @@ _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 _NOT_IN_NAMES = bytes((*range(33), 127)) + b'()<>@,;:[]={}\\"'
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODYLESS = frozenset({204, 304})
+_LONG = 16 * 1024
+"""Bytes of a piece that is not copied to be framed."""
 _END = (b"", b"")
 """A head ends with an empty line."""
 
@@ -27,8 +29,6 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the next message of the answer. Raises `RuntimeError` for one that is out of place."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
         if self.disconnected:
             return
         if not self.response_started:
@@ -41,6 +41,9 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError(f"a begun answer goes on with 'http.response.body', not with '{message['type']}'")
         else:
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
+            # Not before the next piece is written: whoever makes it would hold it as long as the client takes none.
+            if self.flow.write_paused and not self.response_complete:
+                await self.flow.drain()
 
     def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
@@ -86,13 +89,30 @@ class Cycle(RequestResponseCycle):
         return False
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
+        if self.chunked_encoding and self.scope["method"] != "HEAD":
+            self._write_chunk(body, b"" if more else b"0\r\n\r\n")
+        else:
+            self._write_sized(body, more=more)
+        if not more:
+            if self.expected_content_length != 0:
+                raise RuntimeError("the answer is shorter than its content-length")
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def _write_chunk(self, body: bytes, end: bytes) -> None:
+        if len(body) > _LONG:
+            self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n" + end))
+        else:
+            self.transport.write((b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + end)
+
+    def _write_sized(self, body: bytes, *, more: bool) -> None:
         head, self._head = self._head, b""
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
             body = b""
-        elif self.chunked_encoding:
-            piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            body = piece if more else piece + b"0\r\n\r\n"
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:
@@ -102,14 +122,6 @@ class Cycle(RequestResponseCycle):
             self.transport.writelines((head, body))
         else:
             self.transport.write(head + body)
-        if not more:
-            if self.expected_content_length != 0:
-                raise RuntimeError("the answer is shorter than its content-length")
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
 
 
 def _check(names: bytes, block: bytes, count: int) -> None:

@@ -50,7 +50,8 @@ class Joining:
             self._flush()
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
-        """Write an answer that is whole, so that nothing else could leave with it."""
+        """Write several pieces at once, after what waits, without joining them."""
+        self._is_fresh = False
         self._flush()
         self._transport.writelines(pieces)
 

@@ -35,9 +35,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes with the target's model; usage is always reported."""
-    del usage
+    del usage, thinks
     return body if peek.model == model else _json.patch(body, {"model": model})
 
 

@@ -62,9 +62,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes: the path names the model, and usage is always reported. A model in the body is replaced."""
-    del usage
+    del usage, thinks
     return body if peek.model is None else _json.patch(body, {"model": resource(model)})
 
 

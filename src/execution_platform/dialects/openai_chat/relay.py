@@ -62,8 +62,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes with the target's model, and with usage reporting switched on unless the target refuses that."""
+    del thinks
     changes: Object = {"model": model}
     if peek.stream and usage and not peek.include_usage:
         given = body_object(body).get("stream_options")
