@@ -26,8 +26,7 @@ from execution_platform.exceptions import ProtocolError
 from execution_platform.spi.response import Finish
 
 _PEEKED: Final = frozenset({"model", "generationConfig", "generation_config", "tools"})
-_MANY: Final = 4
-"""Frames in one read."""
+_ENDS: Final = (b"\r\n\r\n", b"\n\n")
 _USAGE: Final = b'"usageMetadata"'
 _SEAMS: Final = Seams()
 _SEAMS_CRLF: Final = Seams(end=b"\r\n\r\n")
@@ -187,14 +186,15 @@ class StreamRelay:
         """The frames of one read before the first that is none; of many the first and the last tell most."""
         if self._passes(whole):
             return whole
-        blocks = split_frames(whole)
-        if len(blocks) < _MANY:
+        end = _ENDS[0] if whole.endswith(_ENDS[0]) else _ENDS[1]
+        first = whole.find(end) + len(end)
+        last = whole.rfind(end, first, len(whole) - len(end)) + len(end)
+        if last <= first:
             return self._look_at(whole)
-        middle = b"".join(blocks[1:-1])
-        shown = self._look_at(blocks[0])
+        shown, middle = self._look_at(whole[:first]), whole[first:last]
         if self.metered.broken is None:
             shown += middle if self._passes(middle) else self._look_at(middle)
-        return shown if self.metered.broken is not None else shown + self._look_at(blocks[-1])
+        return shown if self.metered.broken is not None else shown + self._look_at(whole[last:])
 
     def _passes(self, whole: bytes) -> bool:
         """Whether these frames say nothing but more text and a newer usage."""
@@ -215,7 +215,7 @@ class StreamRelay:
     def _look_at(self, whole: bytes) -> bytes:
         """Read the frames one by one; those before the first that is none."""
         self._report()
-        self._shape = _SEAMS_CRLF if whole.endswith(b"\r\n\r\n") else _SEAMS
+        self._shape = _SEAMS_CRLF if whole.endswith(_ENDS[0]) else _SEAMS
         for number, text in enumerate(texts_of(whole)):
             if not self._look(text):
                 return _before(whole, number)
