@@ -1,6 +1,7 @@
 """The head of an answer leaves with what follows it, and without it when nothing follows at once."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, cast
 
 from execution_platform.gateway.joining import Joining
@@ -11,11 +12,14 @@ class Written:
     """A transport that notes what it is told."""
 
     def __init__(self) -> None:
-        self.log: list[bytes | str] = []
+        self.log: list[object] = []
         self.closing = False
 
     def write(self, data: bytes) -> None:
         self.log.append(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.log.append(list(pieces))
 
     def close(self) -> None:
         self.closing = True
@@ -119,3 +123,13 @@ async def test_everything_else_is_the_transports() -> None:
     assert written.log == ["pause", "abort"]
     assert out.get_extra_info("peername") == "peername"
     assert not out.is_closing()
+
+
+@in_loop
+async def test_a_long_piece_leaves_behind_the_head_and_is_not_joined() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.writelines((b"1\r\n", b"x", b"\r\n"))
+    assert written.log == [b"head", [b"1\r\n", b"x", b"\r\n"]]
+    out.write(b"more")
+    assert written.log[-1] == b"more"
