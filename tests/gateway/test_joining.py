@@ -19,7 +19,7 @@ class Written:
         self.log.append(data)
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
-        self.log.append(list(pieces))
+        self.log.append(b"".join(pieces))
 
     def close(self) -> None:
         self.closing = True
@@ -86,6 +86,17 @@ async def test_a_long_answer_does_not_wait() -> None:
 
 
 @in_loop
+async def test_an_answer_that_is_whole_waits_for_nothing_and_leaves_after_what_waits() -> None:
+    out, written = joined()
+    out.writelines((b"head", b"body"))
+    assert written.log == [b"headbody"]
+    out.end_answer()
+    out.write(b"head2")
+    out.writelines((b"head3", b"body3"))
+    assert written.log[1:] == [b"head2", b"head3body3"]
+
+
+@in_loop
 async def test_a_head_alone_leaves_when_the_loop_has_nothing_else_to_do() -> None:
     out, written = joined()
     out.write(b"head")
@@ -126,10 +137,10 @@ async def test_everything_else_is_the_transports() -> None:
 
 
 @in_loop
-async def test_a_long_piece_leaves_behind_the_head_and_is_not_joined() -> None:
+async def test_a_long_piece_leaves_at_once_behind_the_head() -> None:
     out, written = joined()
     out.write(b"head")
     out.writelines((b"1\r\n", b"x", b"\r\n"))
-    assert written.log == [b"head", [b"1\r\n", b"x", b"\r\n"]]
+    assert written.log == [b"head", b"1\r\nx\r\n"]
     out.write(b"more")
     assert written.log[-1] == b"more"

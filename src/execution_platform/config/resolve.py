@@ -35,6 +35,7 @@ from execution_platform.config.values import (
     Timeouts,
 )
 from execution_platform.config.written.mcp import resolve_mcp
+from execution_platform.config.written.responses import resolve_responses
 from execution_platform.config.written.runs import resolve_runs
 from execution_platform.config.written.tools import resolve_tools
 
@@ -88,6 +89,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
         tools=resolve_tools(raw.tools),
         mcp=resolve_mcp(raw.mcp, settings.host, problems),
+        responses=resolve_responses(raw.responses),
         runs=resolve_runs(raw.runs),
         trusted_proxies=tuple(raw.trusted_proxies),
         idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),

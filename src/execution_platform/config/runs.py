@@ -14,4 +14,5 @@ class RunsConfig:
     tokens: int | None = None
     cost_usd: float | None = None
     concurrent: int = 200
+    keep_days: float = 30.0
     workspace_roots: tuple[str, ...] = ()

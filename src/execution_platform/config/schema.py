@@ -12,6 +12,7 @@ from execution_platform.config.spending import RawBudget, RawSpending
 from execution_platform.config.units import Seconds, Size
 from execution_platform.config.written.mcp import RawMcp
 from execution_platform.config.written.pricing import RawPrice
+from execution_platform.config.written.responses import RawResponses
 from execution_platform.config.written.runs import RawRuns
 from execution_platform.config.written.tools import RawTools
 
@@ -380,6 +381,9 @@ class RawConfig(Raw):
     )
     tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
     mcp: RawMcp = Field(default_factory=RawMcp, description="The Model Context Protocol.")
+    responses: RawResponses = Field(
+        default_factory=RawResponses, description="Responses that are kept for the requests after them."
+    )
     runs: RawRuns = Field(default_factory=RawRuns, description="Agent runs.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")

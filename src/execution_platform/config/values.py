@@ -7,6 +7,7 @@ from typing import Literal
 
 from execution_platform.config.mcp import McpConfig
 from execution_platform.config.pricing import PriceOverride
+from execution_platform.config.responses import ResponsesConfig
 from execution_platform.config.runs import RunsConfig
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.tools import ToolsConfig
@@ -346,6 +347,7 @@ class Resolved:
     """Login of people; None without."""
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     mcp: McpConfig = field(default_factory=McpConfig)
+    responses: ResponsesConfig = field(default_factory=ResponsesConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""

@@ -7,7 +7,7 @@ and a short stream that came in one read leaves in one write, its end included.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 _LONG: Final = 64 * 1024
@@ -49,8 +49,8 @@ class Joining:
         if self._size > _LONG:
             self._flush()
 
-    def writelines(self, pieces: Sequence[bytes]) -> None:
-        """Write several pieces, after what waits, without joining them."""
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write several pieces at once, after what waits, without joining them."""
         self._is_fresh = False
         self._flush()
         self._transport.writelines(pieces)

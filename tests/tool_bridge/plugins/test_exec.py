@@ -252,6 +252,12 @@ async def test_without_a_sandbox_the_tools_are_not_there(config: ExecConfig, sai
         assert caught.value.code == "sandbox_unavailable"
 
 
+def test_a_sandbox_that_is_there_switches_nothing_on() -> None:
+    """X2: commands are the operator's decision, and not that of what is installed."""
+    assert exec_tools(ExecConfig(), Bubblewrap()) == []
+    assert [tool.name for tool in exec_tools(ON, Bubblewrap())] == list(NAMES)
+
+
 # --- X7 ---
 
 

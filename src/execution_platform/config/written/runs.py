@@ -20,6 +20,11 @@ class RawRuns(Raw):
         default=None, gt=0, description="US dollars of all turns of a run; no limit unless set."
     )
     concurrent: int = Field(default=200, ge=1, description="Runs one process works on at a time.")
+    keep_days: float = Field(
+        default=30,
+        gt=0,
+        description="Days after which a run that is over is forgotten, with its events and its directory.",
+    )
     workspace_roots: list[str] = Field(
         default_factory=list,
         description="Directories below which a caller may name its workspace; {tenant} stands for the caller's tenant.",
