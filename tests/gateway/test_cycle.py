@@ -107,3 +107,33 @@ def test_what_could_be_read_as_another_header_is_refused_as_uvicorn_refuses_it(n
 )
 def test_a_message_out_of_place_is_an_error(messages: list[dict[str, Any]]) -> None:
     assert answered(Cycle, messages, "GET", alive=True)[-1] == "refused"  # type: ignore[index]
+
+
+def test_a_piece_the_client_does_not_take_is_awaited_before_the_next_is_made() -> None:
+    """R15: at most one piece is held besides what the connection holds."""
+
+    async def run() -> None:
+        written, log = Written(), logging.getLogger("none")
+        transport = cast("asyncio.Transport", written)
+        flow = FlowControl(transport)
+        cycle = Cycle(
+            cast("Any", {"method": "GET", "http_version": "1.1"}),
+            transport, flow, log, log, False, [], asyncio.Event(), False, True, lambda: None,
+        )  # fmt: skip
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+        flow.pause_writing()
+        sending = asyncio.create_task(
+            cycle.send({"type": "http.response.body", "body": b"a" * 20_000, "more_body": True})
+        )
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        assert written.data.endswith(b"\r\n4e20\r\n" + b"a" * 20_000 + b"\r\n")
+        flow.resume_writing()
+        await sending
+        flow.pause_writing()
+        # The end is no reason to wait: nothing comes behind it.
+        await cycle.send({"type": "http.response.body", "body": b"end"})
+        assert written.data.endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
+
+    asyncio.run(run())

@@ -12,7 +12,7 @@ class Written:
     """A transport that notes what it is told."""
 
     def __init__(self) -> None:
-        self.log: list[bytes | str] = []
+        self.log: list[object] = []
         self.closing = False
 
     def write(self, data: bytes) -> None:
@@ -134,3 +134,13 @@ async def test_everything_else_is_the_transports() -> None:
     assert written.log == ["pause", "abort"]
     assert out.get_extra_info("peername") == "peername"
     assert not out.is_closing()
+
+
+@in_loop
+async def test_a_long_piece_leaves_at_once_behind_the_head() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.writelines((b"1\r\n", b"x", b"\r\n"))
+    assert written.log == [b"head", b"1\r\nx\r\n"]
+    out.write(b"more")
+    assert written.log[-1] == b"more"

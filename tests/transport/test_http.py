@@ -740,3 +740,27 @@ def test_one_transport_serves_one_event_loop_after_the_other() -> None:
 def test_a_time_out_that_is_no_time_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"timeouts.{name}"):
         Timeouts(**{name: value})
+
+
+def test_no_more_is_read_than_the_reader_takes() -> None:
+    """R15: whoever reads slowly holds one read of the event loop, however fast the upstream sends."""
+    piece, most = b"x" * 8192, 24 * 1024 + 32 * 1024
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.write(STREAM_HEAD)
+        for _ in range(256):
+            await exchange.write(chunk(piece))
+        await exchange.write(STREAM_END)
+
+    async def test(transport: HttpTransport, upstream: RawUpstream) -> None:
+        reply = await post(transport, upstream, stream=True)
+        size = 0
+        async with asyncio.timeout(PATIENCE):
+            async for data in reply.chunks():
+                size += len(data)
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                    assert reply.held_bytes <= most
+        assert size == 256 * len(piece)
+
+    with_upstream(handler, test)

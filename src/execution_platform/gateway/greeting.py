@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-_MOST = 64
+_MOST = 256
 """Connections taken in one turn beyond the first."""
 
 Make = Callable[[], asyncio.BaseProtocol]

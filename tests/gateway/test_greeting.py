@@ -1,0 +1,57 @@
+"""Connections that wait in the kernel: taken together, and refused once nobody listens any more."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+from execution_platform.gateway.greeting import Greeter
+
+
+class Arrived(asyncio.Protocol):
+    """Counts itself."""
+
+    def __init__(self, seen: list[asyncio.BaseTransport]) -> None:
+        self.seen = seen
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.seen.append(transport)
+
+
+def test_all_that_wait_are_taken_in_one_turn() -> None:
+    """R18."""
+
+    async def run() -> None:
+        seen: list[asyncio.BaseTransport] = []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            greeter = Greeter(os.dup(listening.fileno()), lambda: Arrived(seen), asyncio.get_running_loop())
+            clients = [socket.create_connection(listening.getsockname()) for _ in range(20)]
+            assert greeter.greet() == 20
+            assert greeter.greet() == 0
+            async with asyncio.timeout(5):
+                while len(seen) < 20:
+                    await asyncio.sleep(0)
+            for transport in seen:
+                transport.close()
+            for client in clients:
+                client.close()
+            greeter.close()
+
+    asyncio.run(run())
+
+
+def test_whoever_listens_no_more_takes_nobody_and_keeps_no_address() -> None:
+    """R2."""
+
+    async def run() -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        address = listening.getsockname()
+        greeter = Greeter(os.dup(listening.fileno()), asyncio.Protocol, asyncio.get_running_loop())
+        listening.close()
+        greeter.close()
+        assert greeter.greet() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address).close()
+
+    asyncio.run(run())
