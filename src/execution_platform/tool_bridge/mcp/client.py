@@ -11,6 +11,7 @@ from execution_platform.config.mcp import McpServerConfig
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError
 from execution_platform.observability.logging import Tell
 from execution_platform.tool_bridge.context import ToolContext
+from execution_platform.tool_bridge.mcp.logins import Logins
 from execution_platform.tool_bridge.mcp.names import full_name
 from execution_platform.tool_bridge.mcp.pins import Pin, Pins
 from execution_platform.tool_bridge.mcp.remote import FRESH_SECONDS, RemoteServer, Reveal, changed
@@ -70,7 +71,7 @@ class McpTool:
 
 
 class McpServers:
-    """Keeps conversations and approvals. `taken` are the names of other tools; `offered` is told when the tools change."""
+    """Keeps conversations, approvals and logins. `pepper` is what logins are sealed with; `taken` are the names of other tools; `offered` is told when the tools change."""
 
     def __init__(
         self,
@@ -78,11 +79,13 @@ class McpServers:
         secret: Reveal,
         tell: Tell,
         *,
+        pepper: Callable[[], str],
         taken: Callable[[], Iterable[str]] = tuple,
         offered: Callable[[Offer], None] = lambda _offer: None,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self.pins = Pins(root)
+        self._logins = Logins(root, pepper)
         self._secret = secret
         self._tell = tell
         self._taken = taken
@@ -101,7 +104,7 @@ class McpServers:
         self._left += [each for name, each in self._servers.items() if name not in kept]
         self._servers = {
             name: kept.get(name)
-            or RemoteServer(config, self.pins, self._secret, self._others, fresh_seconds=self._fresh)
+            or RemoteServer(config, self.pins, self._secret, self._logins, self._others, fresh_seconds=self._fresh)
             for name, config in servers.items()
         }
         self.tell_offer()
