@@ -122,9 +122,9 @@ class Issuer:
         if kind == "authorization_code":
             grant = self.codes.pop(given.get("code", ""), None)
             digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
-            if grant is None or base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != grant.challenge:
-                grant = None
-            elif given.get("redirect_uri") != grant.redirect or given.get("resource") != grant.resource:
+            challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+            shown = (challenge, given.get("redirect_uri"), given.get("resource"))
+            if grant is not None and shown != (grant.challenge, grant.redirect, grant.resource):
                 grant = None
         if kind == "refresh_token":
             grant = self.refresh.pop(given.get("refresh_token", ""), None)
