@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 from execution_platform import _json
 from execution_platform.cli.asking import ask, key_of
 from execution_platform.client import AsyncExecutionPlatformClient, RunOptions, RunResult
+from execution_platform.client._own import given_by
 from execution_platform.client._runs import EventReader, read_result
 from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError, RouterError
 from execution_platform.gateway.state import State
 from execution_platform.identity.principal import Principal
 from execution_platform.observability.logging import LineLog
+from execution_platform.runtime.agent.caller import Answer
 from execution_platform.runtime.agent.limits import NANOS
-from execution_platform.runtime.agent.order import Order
+from execution_platform.runtime.agent.order import Order, own_tools
 from execution_platform.runtime.agent.runs import Runs, is_open
 from execution_platform.runtime.agent.store import Row, RunStore
 from execution_platform.spi.messages import Message
@@ -65,7 +67,11 @@ class AtGateway:
             workspace=str(asked.workspace),
             mode=asked.mode,
             options=RunOptions(
-                model=asked.model, system=asked.system, tools=tool_names(asked.tools), limits=asked.limits
+                model=asked.model,
+                system=asked.system,
+                tools=tool_names(asked.tools),
+                own=asked.own,
+                limits=asked.limits,
             ),
             on_event=hear,
             approve=lambda event: self._confirm(str(event.data["name"]), event.data["args"], str(event.data["reason"])),
@@ -107,8 +113,16 @@ class InProcess:
             workspace=str(asked.workspace),
             mode=asked.mode,
             limits=asked.limits,
+            own=own_tools([tool.described() for tool in asked.own]),
         )
-        return await self._watched(await self._runs.begin(order, approver=self._approver), hear)
+        tools_of_theirs = {tool.name: tool for tool in asked.own}
+
+        async def answer(name: str, arguments: Mapping[str, object], _call: str) -> Answer:
+            given = await given_by(tools_of_theirs, name, dict(arguments))
+            result = given.result
+            return Answer(result if isinstance(result, str) else _json.dumps(result).decode(), given.is_error)
+
+        return await self._watched(await self._runs.begin(order, approver=self._approver, answerer=answer), hear)
 
     async def go_on(self, run_id: str, hear: Hear) -> RunResult:
         """See `Worker`."""

@@ -12,6 +12,7 @@ from execution_platform.dialects.native import public_message
 from execution_platform.exceptions import BudgetExceeded, ExecutionPlatformError
 from execution_platform.runtime.agent.agent import Agent, Ears, End
 from execution_platform.runtime.agent.asking import Asking
+from execution_platform.runtime.agent.caller import Answerer, Calling, caller_permits
 from execution_platform.runtime.agent.kernel import Caller, KernelModel
 from execution_platform.runtime.agent.limits import NANOS, StopReason
 from execution_platform.runtime.agent.log import RunLog
@@ -27,6 +28,8 @@ from execution_platform.spi.events import Event
 from execution_platform.spi.parts import ToolResultPart
 from execution_platform.spi.response import Finish, FinishReason
 from execution_platform.tool_bridge.approval import Approval, Approver, Permit
+from execution_platform.tool_bridge.context import ToolContext
+from execution_platform.tool_bridge.protocol import ToolResult
 from execution_platform.tool_bridge.provenance import Provenance
 
 _FLUSH = 256
@@ -48,6 +51,8 @@ class Taken:
     """What approvals are sealed with."""
     approver: Approver | None = None
     """Who is asked in place of the owner's clients."""
+    answerer: Answerer | None = None
+    """Who runs the caller's own tools in place of the owner's clients."""
 
 
 class Active(Ears):
@@ -72,6 +77,15 @@ class Active(Ears):
         self._model.model = taken.model
         self._asking = Asking(
             store, taken.run_id, order.principal.subject, taken.key, tell=self._tell, waiting=self._wait
+        )
+        self._calling = Calling(
+            store,
+            taken.run_id,
+            order.principal.subject,
+            taken.key,
+            tell=self._tell_now,
+            answerer=taken.answerer,
+            seconds=shop.answer_seconds,
         )
         self._cancelled = False
         self._setting: Setting | None = None
@@ -98,6 +112,7 @@ class Active(Ears):
     def decided(self, seal: str, decision: str) -> None:
         """Somebody has decided on a call."""
         self._asking.decided(seal, decision)
+        self._calling.decided(seal)
 
     # Its life
 
@@ -143,10 +158,15 @@ class Active(Ears):
         principal = order.principal
         persona = shop.snapshot().routing.explain(None, order.persona, {}).persona if order.persona else None
         names = None if order.request.tools is None else [tool.name for tool in order.request.tools]
-        permits = permits_of(shop.registry, persona, principal.scope.tools, names)
+        theirs = caller_permits(order.own)
+        permits = permits_of(shop.registry, persona, principal.scope.tools, names) | theirs
         mode = order.mode or ("default" if persona is None else persona.permission_mode)
         if persona is not None and persona.permission_mode == "plan":
             mode = "plan"
+
+        async def invoke(name: str, arguments: Mapping[str, object], context: ToolContext) -> ToolResult:
+            run = self._calling.call if name in theirs else shop.invoke
+            return await run(name, arguments, context)
 
         def permits_for(name: str) -> dict[str, Permit]:
             found = shop.snapshot().routing.explain(None, name, {}).persona
@@ -157,7 +177,7 @@ class Active(Ears):
         self._setting = setting = Setting(
             run_id=taken.run_id,
             model=self._model,
-            invoke=shop.invoke,
+            invoke=invoke,
             approval=Approval(mode, shop.hooks, taken.approver or self._asking),
             workspace=shop.workspaces().find(principal.tenant, order.workspace, taken.run_id),
             emit=self._emit,
@@ -198,6 +218,11 @@ class Active(Ears):
 
     async def _tell(self, note: Note) -> None:
         await self._emit([note])
+
+    async def _tell_now(self, note: Note) -> None:
+        """The same, written down at once: whoever has to answer may follow the run at another replica."""
+        await self._emit([note])
+        await self._flush({})
 
     async def _emit(self, batch: Sequence[Told]) -> None:
         events: list[Event] = []

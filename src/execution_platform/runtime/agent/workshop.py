@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from execution_platform.exceptions import ExecutionPlatformError, PermissionDenied, ToolError, ToolNotFound
+from execution_platform.runtime.agent.caller import ANSWER_SECONDS
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.books import Books
@@ -25,6 +26,7 @@ class Workshop:
     workspaces: Callable[[], Workspaces]
     limits: Callable[[], Limits]
     turn_seconds: float = 300.0
+    answer_seconds: float = ANSWER_SECONDS
     hooks: Sequence[Hook] = field(default_factory=tuple[Hook, ...])
 
     def why(self, name: str) -> ExecutionPlatformError | None:
