@@ -22,6 +22,7 @@ from serving import Served, serving, three_vendors
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 POST = {"name": "post_message", "description": "Post to the team.", "parameters": SCHEMA}
+BOSS = {"name": "boss", "key": "key-of-the-boss-0123456789", "admin": True}
 CALL = Call("post_message", {"text": "hello"})
 
 
@@ -81,7 +82,7 @@ async def test_only_the_owner_answers_and_only_once(tmp_path: Path) -> None:
     """A4, K4: another tenant does not find the run; another key of the tenant, a wrong token and a replay change nothing."""
     async with (
         FakeUpstream() as upstream,
-        serving(tmp_path, {**three_vendors(upstream, personas=TEAM), "keys": KEYS}) as served,
+        serving(tmp_path, {**three_vendors(upstream, personas=TEAM), "keys": [*KEYS, BOSS]}) as served,
     ):
         equip(served)
         upstream.script(Script(CALL), Script(Text("All done.", chunks=1)))

@@ -93,7 +93,9 @@ class McpServers:
         self._fresh = fresh_seconds
         self._servers: dict[str, RemoteServer] = {}
         self._left: list[RemoteServer] = []
-        """Servers of earlier configurations, whose conversations end with the next look."""
+        """Servers of earlier configurations, which nobody has begun to end."""
+        self._leaving: dict[asyncio.Task[None], RemoteServer] = {}
+        """Servers of earlier configurations that end with their last call."""
         self._told: dict[str, str] = {}
         self._following: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -150,8 +152,7 @@ class McpServers:
 
     async def look(self) -> None:
         """Take over approvals, and list the servers that were never listed."""
-        stale, self._left = self._left, []
-        await asyncio.gather(*(server.aclose() for server in stale))
+        self._retire()
         news = self.pins.refresh()
         unknown = [server for server in self._servers.values() if server.pinned() is None]
         found = await asyncio.gather(*(self._first(server) for server in unknown))
@@ -165,7 +166,18 @@ class McpServers:
             with suppress(asyncio.CancelledError):
                 await self._following
             self._following = None
-        await asyncio.gather(*(server.aclose() for server in (*self._servers.values(), *self._left)))
+        leaving, self._leaving = self._leaving, {}
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        await asyncio.gather(*(server.aclose() for server in (*self._servers.values(), *self._left, *leaving.values())))
+        self._left = []
+
+    def _retire(self) -> None:
+        for server in self._left:
+            task = asyncio.create_task(server.retire(), name=f"mcp server {server.name} leaves")
+            self._leaving[task] = server
+            task.add_done_callback(lambda done: self._leaving.pop(done, None))
         self._left = []
 
     async def _follow(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from execution_platform.config.mcp import McpAddress, McpProgram, McpServerConfig
 from execution_platform.config.secret import Secret, SecretRef
 from execution_platform.exceptions import ConfigError, ToolDenied, ToolError
+from execution_platform.tool_bridge.busy import Busy
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.mcp import extra
 from execution_platform.tool_bridge.mcp.logins import Logins
@@ -64,6 +65,7 @@ class RemoteServer:
         self._ending: list[Session] = []
         self._egress: Egress | None = None
         self._login: Login | None = None
+        self._busy = Busy()
         self.judged: Judged | None = None
         """What the last listing said; None before the first."""
 
@@ -104,6 +106,15 @@ class RemoteServer:
 
     async def call(self, pin: Pin, args: Mapping[str, object], context: ToolContext) -> ToolResult:
         """Call an approved tool. Raises `ToolChanged` where it is another one now, and what `Session.ask` raises."""
+        with self._busy:
+            return await self._called(pin, args, context)
+
+    async def retire(self) -> None:
+        """End every conversation when the last call ends: the configuration has this server no more, or another way."""
+        await self._busy.over()
+        await self.aclose()
+
+    async def _called(self, pin: Pin, args: Mapping[str, object], context: ToolContext) -> ToolResult:
         session = self._session(context)
         now = asyncio.get_running_loop().time()
         judged = self.judged

@@ -21,7 +21,8 @@ class SdkMcpTool:
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""
-        given = cast("dict[str, Any]", self.input_schema if isinstance(self.input_schema, dict) else {})
+        schema: object = self.input_schema
+        given = cast("dict[str, Any]", schema) if isinstance(schema, dict) else {}
         if not given:
             return {"type": "object", "properties": {}}
         if given.get("type") == "object" or "properties" in given or "$ref" in given:
