@@ -25,6 +25,7 @@ RESERVED = frozenset(
 _SERVER = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MIB = 1024 * 1024
+_MEMORY = 1024 * _MIB
 
 
 def _server_name(value: str) -> str:
@@ -105,6 +106,10 @@ class RawMcpServer(Raw):
     )
     write: list[Folder] = Field(default_factory=list[str], description="Directories it may change.")
     network: bool = Field(default=False, description="Let it use the network.")
+    memory: Size = Field(
+        default=_MEMORY,
+        description="Memory of the program, of each of its processes and of all together; without a sandbox it has no limit.",
+    )
     workspace: WorkspaceUse = Field(
         default="none", description="Whether it sees the workspace of the call, and may change it."
     )
@@ -179,6 +184,7 @@ class McpProgram:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     network: bool = False
+    memory: int = _MEMORY
     workspace: WorkspaceUse = "none"
 
 
@@ -279,6 +285,7 @@ def _server(name: str, raw: RawMcpServer) -> McpServerConfig:
             read=tuple(raw.read),
             write=tuple(raw.write),
             network=raw.network,
+            memory=raw.memory,
             workspace=raw.workspace,
         )
     return McpServerConfig(
