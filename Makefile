@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help run servers mcp-servers test test-vendor chaos chaos-short clients clients-short money load check format bench lock clean docs
+.PHONY: help run servers mcp-servers test test-vendor chaos chaos-short clients clients-short money guards load check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -80,7 +80,8 @@ $(CLIENTS)/.ready: tests/clients/package-lock.json tests/clients/requirements.tx
 	@command -v npm >/dev/null || { echo "npm is not installed: the clients need node 20 or newer"; exit 1; }
 	@mkdir -p $(CLIENTS)/node && cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)/node
 	@echo "Installing the locked clients"
-	@cd $(CLIENTS)/node && npm install --no-save --ignore-scripts --no-audit --no-fund --silent
+	@cd $(CLIENTS)/node && npm install --no-save --ignore-scripts --no-audit --no-fund --silent \
+	  && npm rebuild --silent @anthropic-ai/claude-code opencode-ai # these two put their program into place by a script
 	@rm -rf $(CLIENTS)/python
 	@$(RUN)/pip install $(PIP) --require-hashes --target $(CLIENTS)/python -r tests/clients/requirements.txt
 	@touch $@
@@ -105,6 +106,9 @@ chaos-short: $(VENV)/.dev $(VENDOR)/.ready ## Rehearse the failures that matter 
 
 money: $(VENV)/.dev servers ## Measure budgets and books under failures, and write the page
 	PYTHONPATH=src:tests $(RUN)/python -m money --write
+
+guards: $(VENV)/.dev servers mcp-servers ## Take every guard away in a copy and see its test fail, 40 minutes
+	MCP_TEST_SERVERS="$(CURDIR)/.mcp-servers:$(CURDIR)/.mcp-servers/venv" PYTHONPATH=src:tests $(RUN)/python -m guards
 
 load: $(VENV)/.dev ## Measure what one process bears, 8 minutes, and write it into the reference
 	PYTHONPATH=src:tests $(RUN)/python -m capacity --write; status=$$?; $(RUN)/cog -r docs/reference/capacity-and-limits.md && exit $$status

@@ -52,7 +52,8 @@ def call(identity: object, name: str, arguments: Mapping[str, Any]) -> None:
             send({"id": f"s{number}", "method": "sampling/createMessage", "params": params})
     if name == "nonsense":
         sys.stdout.write("this is no JSON\n[1]\n{}\n")
-    text = str(os.getpid()) if name in {"pid", "slow"} else str(arguments.get("text", "done"))
+    own = {"pid": str(os.getpid()), "slow": str(os.getpid()), "env": " ".join(sorted(os.environ))}
+    text = own.get(name, str(arguments.get("text", "done")))
     send({"id": identity, "result": {"content": [{"type": "text", "text": text}], "isError": name == "fail"}})
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import evil_mcp
 from execution_platform import _json
-from execution_platform.config.mcp import RawMcp, resolve_mcp
 from execution_platform.config.secret import Secret, SecretRef
+from execution_platform.config.written.mcp import RawMcp, resolve_mcp
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.mcp import McpServers
 from execution_platform.tool_bridge.provenance import Provenance

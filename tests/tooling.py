@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from execution_platform.config.secret import Secret, SecretRef
-from execution_platform.config.tools import RawTools, resolve_tools
 from execution_platform.config.values import PermissionLevel
+from execution_platform.config.written.tools import RawTools, resolve_tools
 from execution_platform.exceptions import ToolDenied
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.plugins import builtin_tools

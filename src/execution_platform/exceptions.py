@@ -35,10 +35,7 @@ import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from execution_platform.spi.loss import Loss
+from typing import Literal, Protocol
 
 
 class ErrorKind(StrEnum):
@@ -237,13 +234,27 @@ class NotConfigured(ExecutionPlatformError):
     code = "provider_not_configured"
 
 
+class Lost(Protocol):
+    """What a translation could not carry: `spi.Loss`."""
+
+    @property
+    def path(self) -> str:
+        """Where it stood in the request."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """What it was."""
+        ...
+
+
 class UnsupportedFeature(ExecutionPlatformError):
     """Translating the request would lose something the loss policy does not allow to lose."""
 
     kind = ErrorKind.BAD_REQUEST
     code = "unsupported_feature"
 
-    def __init__(self, losses: "Sequence[Loss]", *, target: str) -> None:
+    def __init__(self, losses: Sequence[Lost], *, target: str) -> None:
         listed = "; ".join(f"{loss.path}: {loss.what}" for loss in losses)
         super().__init__(
             f"{target} cannot carry this request without losing: {listed}. Remove it, choose another model, "

@@ -90,6 +90,8 @@ def test_no_usage_gives_money_back(price: Price, usage: Usage) -> None:
     assert price.nanos(broken) >= 0
     negative = replace(usage, input_tokens=-(10**6), reasoning_tokens=-5, units={"web_search": -3})
     assert price.nanos(negative) >= 0
+    assert price.nanos(Usage(-(10**9), 1)) == price.nanos(Usage(0, 1))
+    assert price.nanos(Usage(1, -(10**9))) == price.nanos(Usage(1, 0))
 
 
 @given(prices(), usages(), st.integers(1, 5))

@@ -148,6 +148,7 @@ def _before_content() -> list[Scenario]:
             expect=Expect(by=1, requests={1: (1, 1)}),
             promises="R3 T3",
             ways=("stream",),
+            raw=LIFECYCLE,
             short=True,
         ),
         Scenario(
@@ -258,6 +259,7 @@ def _double() -> list[Scenario]:
             expect=Expect(outcome="error", status=status),
             promises="T3 R4",
             ways=("stream",) if name == "event_event" else ("whole", "stream"),
+            raw=LIFECYCLE if name == "event_event" else DIALECTS,
             short=name == "event_event",
         )
         for name, title, first, second, status in pairs

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from child import ChildGateway
 from execution_platform.cli import examine_stores
 from execution_platform.cli.finding import Finding
 from execution_platform.cli.main import app
@@ -213,6 +214,26 @@ def test_a_workspace_on_a_full_disk_is_told_before_a_request_fails(
 
     assert [found(room * 1024 * 1024).state for room in (1, 100, 1000)] == ["fail", "warn", "ok"]
     assert "Free 280 MiB" in (found(0).remedy or "")
+
+
+def test_a_port_with_a_gateway_is_well_and_one_with_a_stranger_is_told(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ChildGateway({"providers": {"mock": {"kind": "mock"}}}, environ={"EP_PROVIDER": "mock"}) as gateway:
+        monkeypatch.setenv("EP_PORT", str(gateway.port))
+        assert faults("gateway") == []
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        monkeypatch.setenv("EP_PORT", str(port))
+        ((state, message, remedy),) = faults("gateway")
+        assert (state, message) == ("warn", f"port {port} on 127.0.0.1: Address already in use")
+        assert f"EP_PORT={port % 65535 + 1}" in remedy
+
+
+def test_a_reference_that_gives_no_key_is_named_as_it_is_written(place: Path) -> None:
+    (place / "platform.yaml").write_text('version: 1\nproviders: {openai: {kind: openai, api_key: "${MY_OWN_KEY}"}}\n')
+    found = faults("providers")
+    assert ("warn", "openai: no key: ${MY_OWN_KEY} gives none", "Set it, or remove providers.openai.") in found
 
 
 def test_the_doctor_leaves_nothing_behind(place: Path) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from execution_platform.config.mcp import RESERVED, McpAddress, McpProgram, RawMcp, resolve_mcp
+from execution_platform.config.mcp import McpAddress, McpProgram
 from execution_platform.config.problems import Problem
+from execution_platform.config.written.mcp import RESERVED, RawMcp, resolve_mcp
 
 
 def servers(**given: Any) -> RawMcp:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from pathlib import Path
@@ -44,23 +45,44 @@ def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -
     gate = admission(in_flight=1000, lag_seconds=0.02)
     gate.in_flight = 100
     for _ in range(2):
-        gate.note_lag(0.5)
+        gate.note_lag(0.5, 0.5)
     assert gate.allowed == 1000
-    gate.note_lag(0.5)
-    assert gate.allowed == 80
+    gate.note_lag(0.5, 0.5)
+    assert gate.allowed == 32
     assert gate.is_full(Priority.CHAT)
     assert not gate.is_full(Priority.ADMIN)
     for _ in range(100):
-        gate.note_lag(1.0)
-    assert gate.allowed == 64
+        gate.note_lag(1.0, 1.0)
+    assert gate.allowed == 32
+
+
+@pytest.mark.parametrize(("late", "allowed"), [(0.031, 320), (0.06, 200), (0.1, 120), (30.0, 80)])
+def test_the_allowed_number_shrinks_as_far_as_the_loop_is_late(late: float, allowed: int) -> None:
+    """R18."""
+    gate = admission(in_flight=2000, lag_seconds=0.03)
+    gate.in_flight = 400
+    for _ in range(3):
+        gate.note_lag(late, late)
+    assert gate.allowed == allowed
+
+
+def test_a_loop_that_others_keep_waiting_sheds_nothing() -> None:
+    gate = admission(in_flight=100, lag_seconds=0.03)
+    gate.in_flight = 90
+    for _ in range(100):
+        gate.note_lag(0.5, 0.005)
+    assert gate.allowed == 100
+    for _ in range(3):
+        gate.note_lag(0.5, 0.05)
+    assert gate.allowed == 32
 
 
 def test_a_late_tick_or_two_between_punctual_ones_are_no_overload() -> None:
     gate = admission(in_flight=100)
     for _ in range(50):
-        gate.note_lag(0.3)
-        gate.note_lag(0.3)
-        gate.note_lag(0.0)
+        gate.note_lag(0.3, 0.3)
+        gate.note_lag(0.3, 0.3)
+        gate.note_lag(0.0, 0.0)
     assert gate.allowed == 100
 
 
@@ -68,10 +90,10 @@ def test_a_process_that_keeps_time_again_admits_all_within_five_seconds() -> Non
     """R18."""
     gate = admission(in_flight=2000)
     for _ in range(200):
-        gate.note_lag(1.0)
+        gate.note_lag(1.0, 1.0)
     ticks = 0
     while gate.allowed < 2000:
-        gate.note_lag(0.0)
+        gate.note_lag(0.0, 0.0)
         ticks += 1
     assert ticks * 0.05 <= 5
 
@@ -82,7 +104,7 @@ def test_other_limits_hold_from_the_moment_they_are_configured() -> None:
     gate.configure(limits)
     assert gate.allowed == 500
     for _ in range(3):
-        gate.note_lag(1.0)
+        gate.note_lag(1.0, 1.0)
     gate.configure(limits)
     assert gate.allowed < 500
 
@@ -95,7 +117,7 @@ def test_the_limits_keep_their_order_whatever_the_loop_does(most: int, steps: li
     gate = admission(in_flight=most)
     for lag, under_way in steps:
         gate.in_flight = under_way
-        gate.note_lag(lag)
+        gate.note_lag(lag, lag)
         batch, chat, management = gate.caps
         assert 1 <= batch <= chat <= most < management
 
@@ -122,7 +144,14 @@ def test_the_sampler_notes_how_late_it_was_called() -> None:
 
     async def run() -> None:
         noted: list[float] = []
-        sampler = LagSampler(noted.append, 0.01)
+        worked: list[float] = []
+        clock = itertools.count(0, 7)
+
+        def note(late: float, used: float) -> None:
+            noted.append(late)
+            worked.append(used)
+
+        sampler = LagSampler(note, 0.01, worked=lambda: float(next(clock)))
         sampler.start()
         async with asyncio.timeout(5):
             while not noted:
@@ -136,6 +165,7 @@ def test_the_sampler_notes_how_late_it_was_called() -> None:
         for _ in range(1000):
             await asyncio.sleep(0)
         assert len(noted) == count
+        assert set(worked) == {7.0}
 
     asyncio.run(run())
 

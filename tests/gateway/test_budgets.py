@@ -43,6 +43,21 @@ def test_concurrent_requests_spend_no_more_than_there_is(tmp_path: Path) -> None
     asyncio.run(run())
 
 
+def test_every_answer_of_a_request_for_several_is_held_for(tmp_path: Path) -> None:
+    """B6: 128 answers may cost 128 times as much."""
+
+    async def run() -> None:
+        config = priced({"period": "monthly", "usd": 1})
+        async with FakeUpstream() as upstream, serving(tmp_path, config(upstream)) as gateway:
+            path, body = chat_body("openai_chat", "hi", "openai/gpt-4o")
+            got = await gateway.post(path, {**body, "max_tokens": 10, "n": 128})
+            assert (got.status, got.json()["error"]["code"]) == (402, "cost_budget_exceeded")
+            assert len(upstream.meter) == 0
+            assert (await gateway.post(path, {**body, "max_tokens": 10, "n": 2})).status == 200
+
+    asyncio.run(run())
+
+
 def test_a_streamed_answer_ends_when_what_is_held_for_it_runs_out(tmp_path: Path) -> None:
     """Mid-stream stop: the dialect's error event, the upstream closed, what came is billed."""
 

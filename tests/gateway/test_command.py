@@ -175,8 +175,11 @@ def test_a_browser_of_a_named_origin_may_ask_beforehand(tmp_path: Path) -> None:
     asyncio.run(asked())
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_that_is_taken_is_told_with_what_to_do(tmp_path: Path, workers: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        with served(tmp_path, "--port", str(taken.getsockname()[1]), EP_PROVIDER="mock") as (process, _):
-            process.communicate(timeout=20)
-            assert process.returncode != 0
+        port = str(taken.getsockname()[1])
+        with served(tmp_path, "--port", port, "--workers", str(workers), EP_PROVIDER="mock") as (process, _):
+            _, told = process.communicate(timeout=20)
+            assert process.returncode == 3
+            assert told.startswith(f"cannot listen on 127.0.0.1 port {port}: Address already in use. Stop what listens")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
@@ -22,6 +23,9 @@ class Written:
 
     def write(self, data: bytes) -> None:
         self.data += data
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.data += b"".join(pieces)
 
     def close(self) -> None:
         self.closed = True

@@ -3,11 +3,15 @@
 import asyncio
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from execution_platform.gateway.headers import dollars
 from execution_platform.testing import FakeUpstream, Raw, Script, Status, Text, Tokens
 from gateway.watching import Log, streaming
 from serving import MODELS, Got, Served, chat_body, serving, three_vendors
@@ -345,3 +349,8 @@ def test_a_simulated_answer_says_so_in_its_headers(tmp_path: Path) -> None:
                 assert b'"simulated":true' in await stream.rest()
 
     asyncio.run(run())
+
+
+@given(st.integers(0, 10**13))
+def test_a_cost_is_told_with_eight_places_as_decimals_round_it(nanos: int) -> None:
+    assert dollars(nanos) == f"{Decimal(nanos).scaleb(-9):.8f}".encode()

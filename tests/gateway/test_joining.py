@@ -1,6 +1,7 @@
 """The head of an answer leaves with what follows it, and without it when nothing follows at once."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, cast
 
 from execution_platform.gateway.joining import Joining
@@ -16,6 +17,9 @@ class Written:
 
     def write(self, data: bytes) -> None:
         self.log.append(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.log.append(b"".join(pieces))
 
     def close(self) -> None:
         self.closing = True
@@ -79,6 +83,17 @@ async def test_a_long_answer_does_not_wait() -> None:
     assert [len(data) for data in written.log] == [70_004]
     out.write(b"y")
     assert written.log[1:] == [b"y"]
+
+
+@in_loop
+async def test_an_answer_that_is_whole_waits_for_nothing_and_leaves_after_what_waits() -> None:
+    out, written = joined()
+    out.writelines((b"head", b"body"))
+    assert written.log == [b"headbody"]
+    out.end_answer()
+    out.write(b"head2")
+    out.writelines((b"head3", b"body3"))
+    assert written.log[1:] == [b"head2", b"head3body3"]
 
 
 @in_loop

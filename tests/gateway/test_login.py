@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from execution_platform.gateway.people import BEGUN, COOKIE
 from execution_platform.testing import FakeUpstream
-from gateway.test_keys import ENVIRON, send
+from gateway.test_keys import ENVIRON, made, send
 from identity.provider import SECRET, TestProvider, provider
 from serving import Got, Served, chat_body, serving, three_vendors
 
@@ -108,6 +109,25 @@ def test_a_changed_role_and_a_disabled_person_count_in_a_session_that_lasts(tmp_
     asyncio.run(run())
 
 
+def test_people_of_another_tenant_are_not_there(tmp_path: Path) -> None:
+    """K4: neither in lists nor to be disabled, in the words for somebody who does not exist."""
+
+    async def run() -> None:
+        async with at_the_door(tmp_path) as (gateway, theirs):
+            cookie = await logged_in(gateway, theirs)
+            (person,) = (await send(gateway, "GET", "/v1/users")).json()["users"]
+            assert (await send(gateway, "POST", "/v1/tenants", {"id": "other"})).status == 201
+            owner = (await made(gateway, tenant="other", role="owner"))["key"]
+            assert (await send(gateway, "GET", "/v1/users", key=owner)).json()["users"] == []
+            refused = await send(gateway, "DELETE", f"/v1/users/{person['id']}", key=owner)
+            missing = await send(gateway, "DELETE", f"/v1/users/{UUID(int=1)}", key=owner)
+            assert (refused.status, missing.status) == (404, 404)
+            assert refused.json()["error"]["message"] == missing.json()["error"]["message"]
+            assert (await call(gateway, "GET", "/v1/session", cookie)).status == 200
+
+    asyncio.run(run())
+
+
 def test_a_login_is_finished_once_and_only_as_it_was_begun(tmp_path: Path) -> None:
     """K11."""
 
@@ -117,9 +137,12 @@ def test_a_login_is_finished_once_and_only_as_it_was_begun(tmp_path: Path) -> No
             brought = theirs.visit(begun.header("location") or "")
             path = f"/login/callback?code={brought['code']}&state={brought['state']}"
             browser = f"{BEGUN}={brought['state']}"
+            asked = theirs.begun[brought["code"]]
             assert (await call(gateway, "GET", path)).status == 400, "another browser began it"
             assert (await call(gateway, "GET", path, browser)).status == 200
+            theirs.begun[brought["code"]] = asked  # a provider that would take its code a second time
             assert (await call(gateway, "GET", path, browser)).status == 400, "a state is used once"
+            assert theirs.exchanged == 1
             assert (await back(gateway, theirs, state="made-up")).status == 400
             assert (await back(gateway, theirs, code="made-up")).status == 400
             assert theirs.exchanged == 1

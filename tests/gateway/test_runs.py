@@ -9,6 +9,7 @@ import pytest
 from agent_tools import ReadFile, Tool, WriteFile
 from execution_platform import _json
 from execution_platform.testing import Call, FakeUpstream, Script, Status, Text, Thinking
+from gateway.test_keys import ENVIRON, made
 from looping import in_loop
 from serving import Served, serving, three_vendors
 
@@ -116,15 +117,16 @@ async def test_each_turn_is_in_the_books_with_its_run(tmp_path: Path) -> None:
 
 @in_loop
 async def test_somebody_elses_run_is_not_there(tmp_path: Path) -> None:
-    """K4: a key of another tenant, or another member's, finds no run of A's: not to see, to follow, to stop or to approve."""
+    """K4: a key of another tenant, its owner's too, or another member's, finds no run of A's: not to see, to follow, to stop or to approve."""
     async with FakeUpstream() as upstream:
         config = three_vendors(upstream, personas=TEAM, keys=KEYS)
-        async with serving(tmp_path, config) as served:
+        async with serving(tmp_path, config, ENVIRON) as served:
             equip(served)
             upstream.script(Script("done"))
             run_id = await begin(served, {"persona": "dev", "task": "Hi"}, authorization=A)
             assert (await served.get(f"/v1/runs/{run_id}", authorization=A)).status == 200
-            for who in (B, A2):
+            neighbour = f"Bearer {(await made(served, tenant='other', role='owner'))['key']}"
+            for who in (B, A2, neighbour):
                 for path in ("", "/events"):
                     assert (await served.get(f"/v1/runs/{run_id}{path}", authorization=who)).status == 404
                 for action, body in (

@@ -170,30 +170,33 @@ def test_no_get_shows_a_secret(tmp_path: Path) -> None:
     """K5."""
 
     async def run() -> None:
-        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream), ENVIRON) as gateway:
-            key = await made(gateway)
-            rotated = (await send(gateway, "POST", f"/v1/keys/{key['id']}/rotate")).json()
-            await ask(gateway, rotated["key"])
-            page = gateway.gateway.management._app.openapi()
-            canaries = [
-                MASTER,
-                key["key"][-30:],
-                rotated["key"][-30:],
-                "sk-openai-canary-1",
-                "sk-ant-canary-22",
-                "AIza-canary-333333333",
-            ]
-            for path, methods in page["paths"].items():
-                if "get" in methods:
-                    url = (
-                        path.replace("{key_id}", key["id"])
-                        .replace("{name}", "architect")
-                        .replace("{version}", "current")
-                    )
-                    got = await send(gateway, "GET", url)
-                    assert got.status != 500, path
-                    for canary in canaries:
-                        assert canary.encode() not in got.body, (path, canary)
+        async with FakeUpstream() as upstream:
+            config = three_vendors(upstream)
+            config["providers"]["openai"]["headers"] = {"x-team": "canary-of-a-header"}
+            async with serving(tmp_path, config, ENVIRON) as gateway:
+                await crawl(gateway)
+
+    async def crawl(gateway: Served) -> None:
+        key = await made(gateway)
+        rotated = (await send(gateway, "POST", f"/v1/keys/{key['id']}/rotate")).json()
+        await ask(gateway, rotated["key"])
+        page = gateway.gateway.management._app.openapi()
+        canaries = [
+            MASTER,
+            key["key"][-30:],
+            rotated["key"][-30:],
+            "sk-openai-canary-1",
+            "sk-ant-canary-22",
+            "AIza-canary-333333333",
+            "canary-of-a-header",
+        ]
+        for path, methods in page["paths"].items():
+            if "get" in methods:
+                url = path.replace("{key_id}", key["id"]).replace("{name}", "architect").replace("{version}", "current")
+                got = await send(gateway, "GET", url)
+                assert got.status != 500, path
+                for canary in canaries:
+                    assert canary.encode() not in got.body, (path, canary)
 
     asyncio.run(run())
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution_platform.identity.scope import Scope, covers, wider
+from execution_platform.identity.scope import Scope, covers, holds, narrowed, wider
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 MODELS = ["openai/gpt-4o", "openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-pro"]
@@ -75,3 +75,22 @@ def test_a_key_may_be_narrowed_in_every_dimension():
         expires=NOW,
     )
     assert wider(Scope(), child) == []
+
+
+@given(scopes, scopes)
+def test_what_both_of_two_scopes_allow_is_wider_than_neither(now: Scope, then: Scope):
+    both = narrowed(now, then)
+    assert allowed_models(both) <= allowed_models(now) & allowed_models(then)
+    for kind in ("personas", "tools", "routes"):
+        for name in PATTERNS:
+            one, other = (holds(getattr(scope, kind), name) for scope in (now, then))
+            assert holds(getattr(both, kind), name) == (one and other)
+    ends = [end for end in (now.expires, then.expires) if end is not None]
+    assert both.expires == (min(ends) if ends else None)
+    assert both.budgets == now.budgets
+    assert narrowed(now, now) == now
+
+
+def test_a_model_stays_allowed_where_one_scope_names_it_and_the_other_its_provider():
+    one, other = Scope(models=frozenset({"openai"})), Scope(models=frozenset({"openai/gpt-4o", "anthropic"}))
+    assert narrowed(one, other).models == narrowed(other, one).models == frozenset({"openai/gpt-4o"})

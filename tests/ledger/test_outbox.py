@@ -14,6 +14,7 @@ from execution_platform.ledger.books import JournalLedger
 from execution_platform.ledger.interfaces import Checkpoint, CostEvent, StorageUnavailable
 from execution_platform.ledger.journal import lock_folder
 from execution_platform.ledger.outbox import Outbox
+from execution_platform.ledger.reading import Reader, all_events
 from execution_platform.ledger.recovery import lost_settlement, recover
 from execution_platform.ledger.store import EventStore
 from execution_platform.storage.engine import DatabaseUnavailable, Storage
@@ -310,6 +311,67 @@ def test_a_disk_that_does_not_take_what_is_written_stops_new_work(tmp_path: Path
             assert ledger.journal.recover()
             ledger.dispatch(dispatch(3))
             await ledger.durable()
+
+    asyncio.run(run())
+
+
+class Fussy:
+    """A database that takes so many batches and no more."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes = takes
+        self.taken: list[str] = []
+
+    async def apply(self, events: Sequence[CostEvent]) -> int:
+        if not self.takes:
+            raise DatabaseUnavailable("away")
+        self.takes -= 1
+        self.taken += [event.id for event in events]
+        return len(events)
+
+
+def test_a_place_is_noted_when_all_of_it_is_stored_and_not_its_first_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R38: the process dies between two batches; whoever reads its journal finds what the second one held."""
+    monkeypatch.setattr("execution_platform.ledger.outbox._BATCH", 2)
+
+    async def run() -> None:
+        store = Fussy(1)
+        ledger = JournalLedger(tmp_path / "journal")
+        outbox = outbox_of(ledger, store)
+        for number in range(5):
+            ledger.dispatch(dispatch(number))
+            ledger.settle(settlement(number))
+        assert not await outbox.deliver()
+        assert store.taken == [dispatch(number).id for number in range(2)]
+        await ledger.close()
+        reader = Reader(ledger.journal.folder)
+        reader.skip_stored()
+        left = [event.id for step in all_events(reader) for event in step]
+        assert {dispatch(number).id for number in range(2, 5)} <= set(left)
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_fails_behind_the_requests_stops_new_work_too(tmp_path: Path) -> None:
+    """R12: under `process` durability nobody waits for the disk, and the next request is refused all the same."""
+
+    async def run() -> None:
+        async with ledger_in(tmp_path / "journal", durability="process") as ledger:
+
+            def broken() -> None:
+                raise OSError(5, "Input/output error")
+
+            sync, ledger.journal.sync = ledger.journal.sync, broken  # type: ignore[method-assign]
+            ledger.dispatch(dispatch(1))
+            async with asyncio.timeout(10):
+                while not ledger.journal.full:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(StorageUnavailable):
+                ledger.dispatch(dispatch(2))
+            ledger.settle(settlement(1))
+            ledger.journal.sync = sync  # type: ignore[method-assign]
 
     asyncio.run(run())
 

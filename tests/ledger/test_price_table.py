@@ -10,9 +10,10 @@ import pytest
 from execution_platform.catalog.prices import PriceBook, StoredPrices
 from execution_platform.config.files import parse_config
 from execution_platform.config.known import known
-from execution_platform.config.pricing import PriceOverride, RateOverride, RawPrice, price_override
+from execution_platform.config.pricing import PriceOverride, RateOverride
 from execution_platform.config.resolve import resolve
 from execution_platform.config.settings import Settings
+from execution_platform.config.written.pricing import RawPrice, price_override
 from execution_platform.ledger.price_table import PriceTable, by_model
 from execution_platform.spi.usage import Usage
 from storage.opened import opened

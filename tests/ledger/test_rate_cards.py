@@ -63,6 +63,16 @@ def test_what_is_held_covers_what_any_answer_costs(
     assert card.nanos(tokens) >= cost.nanos
 
 
+def test_a_prompt_that_is_written_to_the_cache_is_held_for() -> None:
+    """B1: at the dearest rate of writing, where it is dearer than reading plainly."""
+    usage = Usage(1000, 0, cache_write_tokens=1000, cache_write_by_ttl={"1h": 1000})
+    card = CARDS.card("anthropic", "claude-sonnet-4-5", 1000)
+    cost = BOOK.cost("anthropic", "claude-sonnet-4-5", usage)
+    assert card is not None
+    assert cost is not None
+    assert card.nanos(Tokens(1000, 0, cached=True)) >= cost.nanos > card.nanos(Tokens(1000, 0))
+
+
 def test_terms_nobody_asks_for_are_not_held_for() -> None:
     plain, special = (CARDS.card("openai", "gpt-5.1", 10, special=special) for special in (False, True))
     assert plain is not None

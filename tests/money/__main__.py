@@ -30,10 +30,14 @@ def shared_budget(seeds: int, folder: Path, database: servers.Postgres) -> Itera
     yield Figure("R21", "spent or held when the survivor refuses", "at least $0.97", f"${least:.3f}", least >= 0.97)
     low, high = min(each.dollars for each in found), max(each.dollars for each in found)
     yield Figure(
-        "R21", "spent by the meter once the replica is back: most", "at most $1.01", f"${high:.3f}", high <= 1 + CENT
+        "R21",
+        "spent by the meter once the replica is back: most",
+        "at most $1.01",
+        f"${high:.3f}",
+        round(high, 6) <= 1 + CENT,
     )
     yield Figure("R21", "and least", "at least $0.97", f"${low:.3f}", low >= 0.97)
-    off = max(abs(each.booked - each.dollars) for each in found)
+    off = round(max(abs(each.booked - each.dollars) for each in found), 6)
     yield Figure("R37", "books against the meter after it", "within a cent", f"${off:.3f}", off <= CENT)
 
 

@@ -1,6 +1,8 @@
 """`PersonaRouter`: personas in this process, against a scripted upstream."""
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -110,3 +112,16 @@ def test_the_in_process_client_has_breakers_and_retries_too() -> None:
             assert (await personas.get_model(MODELS["gemini"]).chat(HELLO)).text == "at the third try"
 
     asyncio.run(run())
+
+
+def test_importing_the_router_loads_nothing_that_reads_files_or_serves_pages() -> None:
+    heavy = "{'pydantic', 'yaml', 'aiohttp', 'fastapi', 'importlib.metadata', 'tomllib', 'email', 'zipfile'}"
+    code = f"import sys, execution_platform.router, execution_platform.spi; sys.stdout.write(' '.join({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -13,12 +13,21 @@ from execution_platform.identity.principal import Principal
 from execution_platform.resilience.retry import Option
 from execution_platform.router.attempt import Attempt
 from execution_platform.router.target import Target
-from execution_platform.runtime.books import Books
+from execution_platform.runtime.books import Books, counts_of
 from execution_platform.runtime.call import Call
+from execution_platform.spi.usage import Usage
 
 
 class _Headers(dict[bytes, bytes]):
     """Headers that can be watched while they live."""
+
+
+def test_no_count_of_a_usage_is_negative_or_larger_than_its_column() -> None:
+    """B6: whatever a dialect let through."""
+    for usage in (Usage(-5, -7), Usage(10**25, 10**25), Usage(-5, -7, cache_read_tokens=-3, units={"web_search": -1})):
+        counts = counts_of(usage)
+        numbers = (counts.input_tokens, counts.output_tokens, counts.cache_read_tokens, *(counts.units or {}).values())
+        assert all(0 <= number <= 2**62 for number in numbers)
 
 
 def test_a_call_that_is_over_is_freed_at_once_and_not_when_the_collector_comes_by(tmp_path: Path) -> None:

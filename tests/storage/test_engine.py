@@ -3,8 +3,11 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -127,6 +130,65 @@ def test_a_database_comes_back_without_a_restart_of_ours() -> None:
             server.start()
             async with storage.read() as connection:
                 assert (await connection.execute(select(tenants.c.id))).all() == []
+
+    with servers.postgres() as server:
+        asyncio.run(run(server))
+
+
+@asynccontextmanager
+async def way_to(port: int, host: str, at: int = 0) -> AsyncIterator[int]:
+    """Another address of the database at `port` of 127.0.0.1; at the end everything that came by it is cut."""
+    open_: set[asyncio.StreamWriter] = set()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        open_.update((writer, back))
+        await asyncio.gather(pass_on(reader, back), pass_on(there, writer))
+
+    server = await asyncio.start_server(serve, host, at)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for each in open_:
+            each.transport.abort()
+
+
+def test_a_database_that_comes_back_at_another_address_of_its_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R9: as after a failover, where the name leads to another machine; no restart, and no address is believed for ever."""
+    there = "127.0.0.1"
+    loop_class = asyncio.base_events.BaseEventLoop
+    look_up = loop_class.getaddrinfo
+
+    async def named(self: asyncio.AbstractEventLoop, host: str, port: int, **more: Any) -> Any:
+        return await look_up(self, there if host == "books.test" else host, port, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop_class, "getaddrinfo", named)
+
+    async def tenants_of(storage: Storage) -> list[Any]:
+        async with storage.read() as connection:
+            return list((await connection.execute(select(tenants.c.id))).all())
+
+    async def run(server: servers.Postgres) -> None:
+        nonlocal there
+        async with AsyncExitStack() as stack:
+            async with way_to(server.port, "127.0.0.1") as port:
+                url = server.new_database().replace(f"127.0.0.1:{server.port}", f"books.test:{port}")
+                storage = await stack.enter_async_context(opened(url))
+                assert await tenants_of(storage) == []
+            with pytest.raises(DatabaseUnavailable):
+                await tenants_of(storage)
+            await stack.enter_async_context(way_to(server.port, "127.0.0.2", port))
+            there = "127.0.0.2"
+            async with asyncio.timeout(10):
+                assert await tenants_of(storage) == []
 
     with servers.postgres() as server:
         asyncio.run(run(server))

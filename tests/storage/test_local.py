@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from execution_platform.storage.engine import DatabaseUnavailable
+from execution_platform.storage.given import Given
 from execution_platform.storage.local import Session
 from storage.opened import opened
 
@@ -20,7 +21,7 @@ def names(session: Session) -> list[str]:
 def add(session: Session, count: int, *, fail: bool = False) -> int:
     with session.transaction():
         rows = [(f"t{number:03}", "2026-01-01 00:00:00.000000") for number in range(count)]
-        added = session.insert("tenants", ("id", "created_at"), rows, "ON CONFLICT (id) DO NOTHING")
+        added = session.insert("tenants", Given(("id", "created_at"), rows), "ON CONFLICT (id) DO NOTHING")
         if fail:
             raise KeyError
     return added

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from execution_platform.exceptions import ConfigError, InvalidToolArguments, ToolError, ToolNotFound, ToolTimeout
+from agent_tools import WriteFile
+from execution_platform.exceptions import (
+    ConfigError,
+    InvalidToolArguments,
+    ToolDenied,
+    ToolError,
+    ToolNotFound,
+    ToolTimeout,
+)
 from execution_platform.spi import ToolBridge, ToolDefinition, ToolParameter
 from execution_platform.tool_bridge import (
     FunctionTool,
@@ -290,3 +298,17 @@ async def test_a_tool_that_works_in_a_workspace_is_told_which(tmp_path: Path) ->
     assert result.output == {"workspace": str(tmp_path), "level": "read_only"}
     with pytest.raises(ToolError, match="works in a workspace"):
         await registry.invoke("where", {})
+
+
+@in_loop
+async def test_a_level_that_does_not_reach_to_a_tool_is_refused_where_it_would_run(tmp_path: Path) -> None:
+    """A1: whoever called, and whatever was decided before."""
+    tool, registry = WriteFile(), ToolRegistry(installed=False)
+    registry.register(tool)
+    arguments = {"path": "a", "content": "x"}
+    for level in ("none", "read_only"):
+        with pytest.raises(ToolDenied, match="needs the permission level write"):
+            await registry.invoke("write_file", arguments, context=ToolContext(tmp_path, "c", level=level))
+    assert not tool.calls
+    await registry.invoke("write_file", arguments, context=ToolContext(tmp_path, "c", level="write"))
+    assert len(tool.calls) == 1

@@ -1,6 +1,8 @@
 """Schemas made from functions, and arguments checked against schemas."""
 
+import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jsonschema_rs
@@ -155,11 +157,18 @@ def test_arguments_are_an_object(args: Any) -> None:
     assert "args: must be an object" in refusal(NESTED, args).message
 
 
-def test_a_reference_out_of_the_schema_is_never_fetched() -> None:
-    """H1: a schema of somebody else's cannot make us call an address."""
-    check = ArgumentCheck("t", {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}}})
-    with pytest.raises(ConfigError, match="its schema cannot be used"):
-        check({"a": 1})
+def test_a_reference_out_of_the_schema_is_never_fetched(tmp_path: Path) -> None:
+    """H1: a schema of somebody else's cannot make us call an address, nor read a file."""
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.setblocking(False)
+        (tmp_path / "schema.json").write_text("{}")
+        port = canary.getsockname()[1]
+        for reference in (f"http://127.0.0.1:{port}/schema.json", f"file://{tmp_path}/schema.json"):
+            check = ArgumentCheck("t", {"type": "object", "properties": {"a": {"$ref": reference}}})
+            with pytest.raises(ConfigError, match="its schema cannot be used"):
+                check({"a": 1})
+        with pytest.raises(BlockingIOError):
+            canary.accept()
 
 
 def test_a_pattern_takes_linear_time_or_is_refused() -> None:

@@ -12,6 +12,8 @@ from execution_platform.testing import FakeUpstream
 from serving import Served, serving, three_vendors
 
 LIMITED = "ep-limited-key-0000000001"
+KEEPER = "ep-keeper-key-00000000001"
+"""The key of a tenant whose responses are kept."""
 ONE = {"requests": 1, "tokens": 100_000}
 """The limits of one key for each SDK."""
 CHAIN = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-pro"]
@@ -46,9 +48,11 @@ def served(vendors: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> I
         personas={"architect": {"prefer": CHAIN, "system": "You are an architect."}},
         keys=[
             {"name": "tests", "key": KEY},
+            {"name": "keeper", "key": KEEPER, "tenant": "keeper"},
             *({"name": f"limited-{name}", "key": f"{LIMITED}-{name}", "rate_limit": ONE} for name in SDKS),
         ],
     )
+    config["responses"] = {"keep_for": ["keeper"]}
     for provider in config["providers"].values():
         provider["retry"] = {"max_attempts": 1}
     config["providers"]["openai"]["models"] = ["gpt-4o", "gpt-5.1", "text-embedding-3-small"]

@@ -10,6 +10,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 from sdks import KEY
 
+from conftest import KEEPER
 from execution_platform.dialects.base import Downstream
 from execution_platform.dialects.openai_responses import DIALECT
 from execution_platform.spi import (
@@ -40,6 +41,8 @@ TOOL: dict[str, Any] = {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     "strict": False,
 }
+UNTYPED = ".store"
+"""A member that the API has and the SDK's type does not."""
 
 
 def answer(*parts: Part, reason: FinishReason = FinishReason.STOP) -> ChatResponse:
@@ -71,8 +74,8 @@ def leftovers(value: object, path: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_whole_answer_parses_with_nothing_left_over(name: str) -> None:
     parsed = Response.model_validate_json(DIALECT.encode_response(ANSWERS[name], DOWN).body)
-    known = {".output[0].status"} if name == "free text" else set()
-    assert set(leftovers(parsed)) <= known
+    known = {".output[0].status"} if name == "free text" else set[str]()
+    assert set(leftovers(parsed)) <= known | {UNTYPED}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -128,6 +131,59 @@ def test_a_tool_is_called_and_its_result_goes_back(
     last = client.responses.create(model=model, input=history, tools=[TOOL])
     assert last.output_text == "sunny in Rome"
     assert b"sunny" in upstream.meter[len(upstream.meter) - 1].raw_body
+
+
+@pytest.fixture
+def keeper(gateway: str) -> openai.OpenAI:
+    """A client whose tenant has its responses kept."""
+    return openai.OpenAI(base_url=f"{gateway}/openai/v1", api_key=KEEPER, max_retries=0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_conversation_goes_on_by_the_id_of_its_last_response(
+    model: str, stream: bool, keeper: openai.OpenAI, upstream: FakeUpstream
+) -> None:
+    upstream.script(Script([Thinking("let me see"), Text("Hello Anna")]), Script(Call("get_weather", {"city": "Rome"})))
+
+    def ask(**asked: Any) -> Any:
+        if not stream:
+            return keeper.responses.create(model=model, tools=[TOOL], **asked)
+        with keeper.responses.stream(model=model, tools=[TOOL], **asked) as events:
+            return events.get_final_response()
+
+    first = ask(input="I am Anna")
+    second = ask(input="Weather?", previous_response_id=first.id)
+    [call] = [item for item in second.output if item.type == "function_call"]
+    upstream.script(Script(Text("Sunny, Anna")))
+    result: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}]
+    third = ask(input=result, previous_response_id=second.id)
+    assert third.output_text == "Sunny, Anna"
+    assert b"I am Anna" in upstream.meter[len(upstream.meter) - 1].raw_body
+    kept = keeper.responses.retrieve(third.id)
+    assert (kept.id, kept.output_text, kept.previous_response_id) == (third.id, "Sunny, Anna", second.id)
+    assert set(leftovers(kept)) <= {UNTYPED}
+    items = list(keeper.responses.input_items.list(third.id, limit=2, order="asc"))
+    kinds = [item.type for item in items if item.type != "reasoning"]
+    assert kinds == ["message", "message", "message", "function_call", "function_call_output"]
+    assert [list(leftovers(item)) for item in items] == [[]] * len(items)
+    with pytest.raises(openai.BadRequestError):
+        keeper.responses.cancel(third.id)
+    keeper.responses.delete(third.id)
+    with pytest.raises(openai.NotFoundError):
+        keeper.responses.retrieve(third.id)
+    with pytest.raises(openai.NotFoundError):
+        ask(input="go on", previous_response_id=third.id)
+
+
+def test_another_tenant_finds_none_of_it(client: openai.OpenAI, keeper: openai.OpenAI, upstream: FakeUpstream) -> None:
+    """K4."""
+    mine = keeper.responses.create(model=MODELS[0], input="our plan").id
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(mine)
+    with pytest.raises(openai.BadRequestError, match="previous_response_id") as caught:
+        client.responses.create(model=MODELS[0], input="go on", previous_response_id=mine)
+    assert caught.value.code == "responses_not_kept"
 
 
 def test_an_error_has_the_sdks_class(client: openai.OpenAI, upstream: FakeUpstream) -> None:

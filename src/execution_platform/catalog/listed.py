@@ -5,15 +5,12 @@ way of a request; its prices are turned into `Price` once and kept (`catalog.pri
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from functools import cache
-from importlib.metadata import version
-from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
 from execution_platform.catalog.rates import NANOS_PER_USD, RATES, Price, Rates
@@ -98,6 +95,8 @@ class Listed:
 @cache
 def table_version() -> str:
     """Name and version of the price table."""
+    from importlib.metadata import version
+
     return f"genai-prices/{version('genai-prices')}"
 
 
@@ -117,6 +116,9 @@ def _start(entry: "ModelInfo", at: datetime) -> str | None:
 
 @cache
 def _data() -> Mapping[str, object]:
+    import tomllib
+    from importlib.resources import files
+
     path = files("execution_platform.catalog") / "data" / "prices.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))
 

@@ -4,12 +4,10 @@ The data is `data/profiles.toml`. Later layers win; within the families and with
 globs the order of the file decides.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
 from typing import cast
 
 from execution_platform.exceptions import ConfigError
@@ -46,6 +44,8 @@ class Catalogue:
 
 def load_catalogue(text: str) -> Catalogue:
     """Read the data's TOML. Raises `ConfigError` for a fact no profile has."""
+    import tomllib
+
     data = tomllib.loads(text)
     kinds: dict[str, Facts] = {}
     for kind, table in cast("dict[str, dict[str, object]]", data.get("kinds", {})).items():
@@ -82,6 +82,8 @@ def _checked(table: Facts, path: str) -> dict[str, object]:
 @cache
 def catalogue() -> Catalogue:
     """The catalogue that comes with the platform."""
+    from importlib.resources import files
+
     path = files("execution_platform.catalog") / "data" / "profiles.toml"
     return load_catalogue(path.read_text(encoding="utf-8"))
 

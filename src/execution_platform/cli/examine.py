@@ -1,7 +1,6 @@
 """The examinations of `ep doctor`. Each connection and question takes two seconds at most."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -13,13 +12,18 @@ from execution_platform.cli.finding import LIMIT, Finding
 from execution_platform.cli.snapshot import open_snapshot, read_settings
 from execution_platform.config.files import config_path, problems_of
 from execution_platform.config.settings import Settings
-from execution_platform.exceptions import ConfigError
+from execution_platform.exceptions import ConfigError, ProviderError
 from execution_platform.gateway.auth import is_loopback
+from execution_platform.gateway.listening import advice, obstacle
 from execution_platform.providers.local.packages import REMEDY, survey
 from execution_platform.replicas.link import LinkView, RedisLink
 from execution_platform.runtime.snapshot import Snapshot
+from execution_platform.transport.http import HttpCall, HttpTransport
+from execution_platform.transport.timeouts import Timeouts
 
 _PYTHON = (3, 11)
+_GREETING = 4096
+"""Bytes of what a listener says at most."""
 
 
 def examine(config: str | None, *, ask: bool = True) -> list[Finding]:
@@ -139,20 +143,27 @@ def _gateway(settings: Settings, *, has_key: bool) -> Iterator[Finding]:
     else:
         remedy = "Set EP_MASTER_KEY, or EP_HOST=127.0.0.1."
         yield Finding("gateway", "fail", f"{host} is reachable from other machines and no key is set", remedy)
-    blocked = _blocked(host, port)
-    if blocked is None:
+    taken = obstacle(host, port)
+    if taken is None:
         yield Finding("gateway", "ok", f"port {port} is free")
+    elif asyncio.run(_is_gateway(host, port)):
+        yield Finding("gateway", "ok", f"a gateway runs on port {port}")
     else:
-        remedy = f"Stop what listens there (perhaps the gateway itself), or use another: EP_PORT={port + 1}."
-        yield Finding("gateway", "warn", f"port {port} on {host}: {blocked}", remedy)
+        yield Finding("gateway", "warn", f"port {port} on {host}: {taken}", advice(port))
 
 
-def _blocked(host: str, port: int) -> str | None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+async def _is_gateway(host: str, port: int) -> bool:
+    """Whether what listens there is one of ours. It is sent no key: it may be anybody's."""
+    named = f"[{host.strip('[]')}]" if ":" in host else host
+    limits = Timeouts(connect=LIMIT, first_token=LIMIT, idle=LIMIT, total=LIMIT)
+    transport = HttpTransport()
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host.strip("[]"), port))
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
+        reply = await transport.send(HttpCall("GET", f"http://{named}:{port}/", {}), timeouts=limits)
+        try:
+            return b'"execution-platform"' in await reply.read(_GREETING)
+        finally:
+            reply.close()
+    except ProviderError:
+        return False
+    finally:
+        await transport.aclose()

@@ -202,6 +202,7 @@ async def _process(settings: Settings, workspace: Path) -> AsyncGenerator[Runs]:
 @asynccontextmanager
 async def _started(state: State, workspace: Path) -> AsyncGenerator[None]:
     state.running.roots = (str(workspace),)
+    state.running.standing.own = (_HERE,)
     await state.start(take_on=False)
     try:
         yield

@@ -202,7 +202,7 @@ def _checked(given: dict[str, Any]) -> "PriceOverride":
     """The price that was written. Raises `InvalidRequest` that names what is wrong with it."""
     from pydantic import ValidationError
 
-    from execution_platform.config.pricing import RawPrice, price_override
+    from execution_platform.config.written.pricing import RawPrice, price_override
     from execution_platform.exceptions import InvalidRequest
 
     try:

@@ -123,6 +123,8 @@ def _missing(given: "ProviderConfig", settings: "Settings") -> str | None:
     spec = specs().get(given.kind)
     if not is_live(given, settings.environ):
         names = spec.key_env if spec is not None else ()
+        if given.credential is not None and given.origin == "file":
+            return f"no key: {given.credential.source} gives none"
         return f"no key: set {' or '.join(names)}" if names else f"no key: set providers.{given.name}.api_key"
     if spec is not None and spec.local and spec.build is not None:
         lacking = survey().missing

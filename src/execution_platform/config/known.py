@@ -3,11 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Protocol, cast
-
-from execution_platform.config.yaml import load_yaml
 
 
 class KindFacts(Protocol):
@@ -79,6 +76,10 @@ class Known:
 
 def read_data(name: str) -> Mapping[str, object]:
     """A data file of this package."""
+    from importlib.resources import files
+
+    from execution_platform.config.yaml import load_yaml
+
     text = files("execution_platform.config").joinpath("data", name).read_text(encoding="utf-8")
     return cast("Mapping[str, object]", load_yaml(text, name=name).data)
 

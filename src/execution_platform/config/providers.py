@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from execution_platform.config.facts import RawProfile
 from execution_platform.config.known import EnvironmentNames, KindFacts, canonical_provider, known
-from execution_platform.config.pricing import price_override
 from execution_platform.config.problems import Problem, suggest
 from execution_platform.config.schema import RawBreaker, RawConfig, RawProvider, RawRetry, RawTimeouts
 from execution_platform.config.secret import SecretRef, environment_secret
@@ -19,6 +18,7 @@ from execution_platform.config.values import (
     Retry,
     Timeouts,
 )
+from execution_platform.config.written.pricing import price_override
 
 KindTable = Mapping[str, KindFacts]
 

@@ -8,17 +8,14 @@ from typing import cast
 
 from execution_platform.config.known import canonical_provider, choose_default
 from execution_platform.config.limits import resolve_rate_limits
-from execution_platform.config.mcp import resolve_mcp
 from execution_platform.config.oidc import RawOidc
 from execution_platform.config.personas import resolve_persona_aliases, resolve_personas
 from execution_platform.config.problems import ConfigProblems, Problem, suggest
 from execution_platform.config.providers import KindTable, resolve_providers
-from execution_platform.config.runs import resolve_runs
 from execution_platform.config.schema import RawConfig
 from execution_platform.config.secret import SecretRef, has_secret
 from execution_platform.config.settings import Settings
 from execution_platform.config.spending_limits import resolve_spending
-from execution_platform.config.tools import resolve_tools
 from execution_platform.config.values import (
     Budget,
     CircuitBreaker,
@@ -37,6 +34,10 @@ from execution_platform.config.values import (
     ShadowConfig,
     Timeouts,
 )
+from execution_platform.config.written.mcp import resolve_mcp
+from execution_platform.config.written.responses import resolve_responses
+from execution_platform.config.written.runs import resolve_runs
+from execution_platform.config.written.tools import resolve_tools
 
 __all__ = [
     "Budget",
@@ -88,6 +89,7 @@ def resolve(raw: RawConfig, settings: Settings, known_kinds: KindTable | Collect
         oidc=None if raw.oidc is None else _oidc(raw.oidc),
         tools=resolve_tools(raw.tools),
         mcp=resolve_mcp(raw.mcp, settings.host, problems),
+        responses=resolve_responses(raw.responses),
         runs=resolve_runs(raw.runs),
         trusted_proxies=tuple(raw.trusted_proxies),
         idempotency=IdempotencyConfig(**raw.idempotency.model_dump()),

@@ -6,14 +6,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from execution_platform.config.facts import Raw, RawProfile, RawRequires, requirements
-from execution_platform.config.mcp import RawMcp
 from execution_platform.config.oidc import RawOidc
-from execution_platform.config.pricing import RawPrice
-from execution_platform.config.runs import RawRuns
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.spending import RawBudget, RawSpending
-from execution_platform.config.tools import RawTools
 from execution_platform.config.units import Seconds, Size
+from execution_platform.config.written.mcp import RawMcp
+from execution_platform.config.written.pricing import RawPrice
+from execution_platform.config.written.responses import RawResponses
+from execution_platform.config.written.runs import RawRuns
+from execution_platform.config.written.tools import RawTools
 
 LossPolicyName = Literal["strict", "default", "lenient"]
 Strategy = Literal["priority", "weighted", "sticky", "least_latency", "lowest_cost"]
@@ -275,7 +276,7 @@ class RawLimits(Raw):
     )
     streams: int = Field(default=1500, ge=1, description="Most streamed answers among them.")
     lag_seconds: Seconds = Field(
-        default=0.1, description="Delay of the event loop from which fewer requests are admitted."
+        default=0.03, description="Delay of the event loop from which fewer requests are admitted."
     )
     connections_per_peer: int | None = Field(
         default=None, ge=1, description="Most connections from one address; trusted proxies are exempt."
@@ -380,6 +381,9 @@ class RawConfig(Raw):
     )
     tools: RawTools = Field(default_factory=RawTools, description="The platform's own tools.")
     mcp: RawMcp = Field(default_factory=RawMcp, description="The Model Context Protocol.")
+    responses: RawResponses = Field(
+        default_factory=RawResponses, description="Responses that are kept for the requests after them."
+    )
     runs: RawRuns = Field(default_factory=RawRuns, description="Agent runs.")
     providers: dict[str, RawProvider] = Field(default_factory=dict, description="Providers by name.")
     models: dict[str, RawLogicalModel] = Field(default_factory=dict, description="Logical models by name.")

@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, SupportsIndex
-
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import PydanticKnownError, core_schema
+from typing import TYPE_CHECKING, Literal, NoReturn, SupportsIndex
 
 from execution_platform.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core.core_schema import CoreSchema
 
 HIDDEN = "***"
 MAX_SECRET_FILE = 65_536
@@ -69,7 +70,9 @@ class Secret:
         raise TypeError("a Secret is not pickled: it would lie readable wherever the pickle does")
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
         of_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
         return core_schema.json_or_python_schema(
             json_schema=of_text,
@@ -78,9 +81,7 @@ class Secret:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: "CoreSchema", handler: "GetJsonSchemaHandler") -> "JsonSchemaValue":
         return {"type": "string", "writeOnly": True}
 
 
@@ -112,15 +113,15 @@ class SecretRef:
         return f"{self.scheme}://{self.locator}{suffix}"
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
         return core_schema.no_info_plain_validator_function(
             _as_reference, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: HIDDEN)
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: "CoreSchema", handler: "GetJsonSchemaHandler") -> "JsonSchemaValue":
         return {"type": "string", "writeOnly": True}
 
 
@@ -128,6 +129,8 @@ def _as_reference(value: object) -> SecretRef:
     if isinstance(value, SecretRef):
         return value
     if not isinstance(value, str):
+        from pydantic_core import PydanticKnownError
+
         raise PydanticKnownError("string_type")
     return parse_secret(value)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from execution_platform.config.mcp import McpConfig
 from execution_platform.config.pricing import PriceOverride
+from execution_platform.config.responses import ResponsesConfig
 from execution_platform.config.runs import RunsConfig
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.tools import ToolsConfig
@@ -247,7 +248,7 @@ class Limits:
     attempts: int = 3
     in_flight: int = 2000
     streams: int = 1500
-    lag_seconds: float = 0.1
+    lag_seconds: float = 0.03
     connections_per_peer: int | None = None
     header_block: int = 32 * 1024
     url_length: int = 8 * 1024
@@ -346,6 +347,7 @@ class Resolved:
     """Login of people; None without."""
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     mcp: McpConfig = field(default_factory=McpConfig)
+    responses: ResponsesConfig = field(default_factory=ResponsesConfig)
     runs: RunsConfig = field(default_factory=RunsConfig)
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""

@@ -234,10 +234,11 @@ class ChatPath(Protocol):
 class Patch(Protocol):
     """Passthrough: the caller's bytes with only the target's model changed.
 
-    Where usage of streams has to be asked for it is, unless `usage` says that the target refuses that.
+    Where usage of streams has to be asked for it is, unless `usage` says that the target refuses that. Where the provider would keep
+    the answer it is told not to; `thinks` says that the target then has to hand its thoughts out, sealed.
     """
 
-    def __call__(self, body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+    def __call__(self, body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
         """The bytes for the target."""
         ...
 

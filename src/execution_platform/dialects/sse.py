@@ -14,6 +14,10 @@ MAX_FRAME = 16 * 1024 * 1024
 """An upstream that sends more without ending a frame is broken or hostile."""
 
 
+_CR, _LF = b"\r\n"
+"""As numbers: looking for a byte by its number costs a tenth of looking for a piece of one byte."""
+
+
 class Frame(NamedTuple):
     """One event: its name (None when the wire gave none) and its data, lines joined by LF."""
 
@@ -75,7 +79,7 @@ def _last_end(data: bytes) -> int:
     """Where the last frame of `data` ends, 0 if none does."""
     at = data.rfind(b"\n\n")
     end = at + 2 if at >= 0 else 0
-    return max(end, _last_cr_end(data)) if b"\r" in data else end
+    return max(end, _last_cr_end(data)) if _CR in data else end
 
 
 def _last_cr_end(data: bytes) -> int:
@@ -110,7 +114,7 @@ class SseDecoder:
         if not self._started:
             self._started = True
             whole = whole.removeprefix(b"\xef\xbb\xbf")
-        if b"\r" in whole:
+        if _CR in whole:
             whole = whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return [frame for block in whole.split(b"\n\n") if block and (frame := _frame(block)) is not None]
 
@@ -120,7 +124,7 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n){2}")
 
 def split_frames(whole: bytes) -> list[bytes]:
     """Whole frames one by one, each with its blank line; their concatenation is `whole`."""
-    if b"\r" not in whole and b"\n\n\n" not in whole:
+    if _CR not in whole and b"\n\n\n" not in whole:
         blocks = whole.split(b"\n\n")
         last = blocks.pop()
         frames = [block + b"\n\n" for block in blocks]
@@ -133,9 +137,9 @@ def split_frames(whole: bytes) -> list[bytes]:
 
 def read_frame(block: bytes) -> Frame | None:
     """One element of `split_frames` as a frame; None when it holds no data."""
-    if block.startswith(b"data: ") and b"\r" not in block:
+    if block.startswith(b"data: ") and _CR not in block:
         data = block[6:].rstrip(b"\n")
-        if b"\n" not in data:
+        if _LF not in data:
             return Frame(None, data)
     plain = block.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return _frame(plain.rstrip(b"\n"))
@@ -143,8 +147,13 @@ def read_frame(block: bytes) -> Frame | None:
 
 def _frame(block: bytes) -> Frame | None:
     """One block between blank lines as a frame; None when it holds no data."""
-    if block.startswith(b"data: ") and b"\n" not in block:
+    if block.startswith(b"data: ") and _LF not in block:
         return Frame(None, block[6:])
+    if block.startswith(b"event: "):
+        # As every frame with a name is written, nearly.
+        name, found, payload = block[7:].partition(b"\ndata: ")
+        if found and _LF not in payload and _LF not in name:
+            return Frame(name.decode("utf-8", "replace"), payload)
     event: str | None = None
     data: list[bytes] = []
     for line in block.split(b"\n"):

@@ -1,8 +1,9 @@
 """Admission: how many requests one process serves at a time, and who is refused first when it is full.
 
 Two signals decide: the number of requests under way against `limits.in_flight`, and the delay of the event
-loop. While the loop is late the allowed number shrinks to what is under way and below; when it keeps time
-again the number grows back. Batch work is refused at four fifths of the allowed number, chat at the whole;
+loop. A turn of the loop takes as long as all that is under way has to do in it: while it is late the allowed
+number shrinks as far below what is under way as the delay is above its limit; when it keeps time again the number
+grows back. A loop that is late without having worked is kept waiting by other processes. Batch work is refused at four fifths of the allowed number, chat at the whole;
 management has a margin of its own that no delay shrinks, so that a full process can still be examined.
 Whoever is refused is refused before its body is read.
 """
@@ -17,11 +18,13 @@ from execution_platform.gateway.errors import Overloaded
 _BATCH_SHARE = 0.8
 _MARGIN = 64
 """Management requests beyond `limits.in_flight`."""
-_FLOOR = 64.0
+_FLOOR = 32.0
 """So many are allowed however late the loop is: so few are not the cause, a starved processor is."""
-_SHRINK, _GROW = 0.8, 1.15
+_SHRINK, _MOST_SHRUNK, _GROW = 0.8, 0.2, 1.15
 _PATIENCE = 3
 """Late ticks in a row that count: one may be a long callback, two a processor taken away for a moment."""
+_OWN_SHARE = 0.25
+"""Of the limit, to have worked: a process that gets little of its processor is overloaded by little."""
 _RETRY_AFTER = {0: (5, 10), 1: (1, 3), 2: (1, 2)}
 
 
@@ -96,13 +99,14 @@ class Admission:
             retry_after=self._random.randint(*_RETRY_AFTER[priority]),
         )
 
-    def note_lag(self, seconds: float) -> None:
-        """One measurement of how late the event loop is."""
-        most = float(self._limits.in_flight)
-        if seconds > self._limits.lag_seconds:
+    def note_lag(self, seconds: float, worked: float) -> None:
+        """One measurement: how late the event loop is, and the processor time that was used since the last one."""
+        most, limit = float(self._limits.in_flight), self._limits.lag_seconds
+        if seconds > limit and worked > limit * _OWN_SHARE:
             self._late += 1
             if self._late >= _PATIENCE:
-                self._allowed = max(_FLOOR, min(self._allowed, float(self.in_flight)) * _SHRINK)
+                share = min(_SHRINK, max(_MOST_SHRUNK, limit / seconds))
+                self._allowed = max(_FLOOR, min(self._allowed, float(self.in_flight)) * share)
                 self._recount()
         else:
             self._late = 0

@@ -49,6 +49,12 @@ class Authenticator:
         """Whether `key` is one of the configuration's."""
         return digest(key) in self._digests
 
+    def standing(self, name: str, tenant: str) -> Principal | None:
+        """A caller of the configuration by name; None for a name it does not have any more."""
+        if self._open is not None and name == self._open.name:
+            return self._open
+        return next((each for each in self._digests.values() if (each.name, each.tenant) == (name, tenant)), None)
+
     def recognise(self, headers: Headers, directory: KeyDirectory) -> Principal | None:
         """The caller, as far as memory tells; None when it does not. Raises `PermissionDenied`."""
         if self._open is not None and directory.issued is False:

@@ -7,9 +7,10 @@ from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.app import build, steady
 from execution_platform.gateway.auth import Authenticator, is_loopback
+from execution_platform.gateway.listening import obstacle, refusal
 from execution_platform.gateway.process import harden
 from execution_platform.gateway.screen import show_start
-from execution_platform.gateway.server import EdgeServer
+from execution_platform.gateway.server import STARTUP_FAILED, EdgeServer
 from execution_platform.gateway.workers import run_workers
 
 _SHORTEST = 16
@@ -65,4 +66,8 @@ def run(
     harden()
     if workers > 1:
         sys.exit(run_workers(settings, workers))
+    taken = obstacle(settings.host, settings.port)
+    if taken is not None:
+        sys.stderr.write(refusal(settings.host, settings.port, taken))
+        sys.exit(STARTUP_FAILED)
     EdgeServer(gateway, announce=show_start).run()

@@ -1,7 +1,8 @@
 """One request on a connection and its answer: uvicorn's, whose head is checked and put together at once.
 
 uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here all names
-and all values are looked at together. What is allowed is the same.
+and all values are looked at together. What is allowed is the same. The head of an answer that tells its length waits for the first
+of its body, which ASGI lets a server do: nearly always that is all of it, and both leave in one write.
 """
 
 from collections.abc import Iterable
@@ -14,15 +15,20 @@ _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 _NOT_IN_NAMES = bytes((*range(33), 127)) + b'()<>@,;:[]={}\\"'
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODYLESS = frozenset({204, 304})
+_LONG = 16 * 1024
+"""Bytes of a piece that is not copied to be framed."""
+_END = (b"", b"")
+"""A head ends with an empty line."""
 
 
 class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
+    _head = b""
+    """What waits for the body."""
+
     async def send(self, message: ASGISendEvent) -> None:
         """Take the next message of the answer. Raises `RuntimeError` for one that is out of place."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
         if self.disconnected:
             return
         if not self.response_started:
@@ -35,25 +41,37 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError(f"a begun answer goes on with 'http.response.body', not with '{message['type']}'")
         else:
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
+            # Not before the next piece is written: whoever makes it would hold it as long as the client takes none.
+            if self.flow.write_paused and not self.response_complete:
+                await self.flow.drain()
 
     def _begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
         headers = [*self.default_headers, *given]
-        content: list[bytes] = []
+        names = [name for name, _ in headers]
+        together = b"".join(names)
+        if not together.islower():
+            headers = [(name.lower(), value) for name, value in headers]
+            names = [name for name, _ in headers]
         closes = False
-        for name, value in headers:
-            lower = name.lower()
-            if lower in _FRAMING:
-                closes = self._note_framing(lower, value) or closes
-            content += (lower, b": ", value, b"\r\n")
-        block = b"".join(content)
-        _check(headers, block)
-        tail = b"" if self.keep_alive or closes else b"connection: close\r\n"
+        if not _FRAMING.isdisjoint(names):
+            for name, value in headers:
+                if name in _FRAMING:
+                    closes = self._note_framing(name, value) or closes
+        lines = [STATUS_LINE[status][:-2], *map(b": ".join, headers)]
+        _check(together, b"\r\n".join(lines), len(headers))
+        if not self.keep_alive and not closes:
+            lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
             self.chunked_encoding = True
-            tail += b"transfer-encoding: chunked\r\n"
-        self.transport.write(b"".join((STATUS_LINE[status], block, tail, b"\r\n")))
+            lines.append(b"transfer-encoding: chunked")
+        lines += _END
+        head = b"\r\n".join(lines)
+        if self.chunked_encoding:
+            self.transport.write(head)
+        else:
+            self._head = head
 
     def _note_framing(self, name: bytes, value: bytes) -> bool:
         """Take over how the body is framed; whether the connection is to be closed after it."""
@@ -71,16 +89,10 @@ class Cycle(RequestResponseCycle):
         return False
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length = 0
-        elif self.chunked_encoding:
-            piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            self.transport.write(piece if more else piece + b"0\r\n\r\n")
+        if self.chunked_encoding and self.scope["method"] != "HEAD":
+            self._write_chunk(body, b"" if more else b"0\r\n\r\n")
         else:
-            self.expected_content_length -= len(body)
-            if self.expected_content_length < 0:
-                raise RuntimeError("the answer is longer than its content-length")
-            self.transport.write(body)
+            self._write_sized(body, more=more)
         if not more:
             if self.expected_content_length != 0:
                 raise RuntimeError("the answer is shorter than its content-length")
@@ -90,12 +102,32 @@ class Cycle(RequestResponseCycle):
                 self.transport.close()
             self.on_response()
 
+    def _write_chunk(self, body: bytes, end: bytes) -> None:
+        if len(body) > _LONG:
+            self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n" + end))
+        else:
+            self.transport.write((b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + end)
 
-def _check(headers: list[tuple[bytes, bytes]], block: bytes) -> None:
+    def _write_sized(self, body: bytes, *, more: bool) -> None:
+        head, self._head = self._head, b""
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+            body = b""
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0:
+                self.transport.write(head)
+                raise RuntimeError("the answer is longer than its content-length")
+        if head and not more:
+            self.transport.writelines((head, body))
+        else:
+            self.transport.write(head + body)
+
+
+def _check(names: bytes, block: bytes, count: int) -> None:
     """Raises `RuntimeError` where a header could be read as something else than one header."""
-    names = b"".join([name for name, _ in headers])
     if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
         raise RuntimeError("a header of the answer has a name that is none")
     # Of the control characters only the line ends written here may be in it.
-    if len(block.translate(None, _CONTROLS)) != len(block) - 2 * len(headers):
+    if len(block.translate(None, _CONTROLS)) != len(block) - 2 * count:
         raise RuntimeError("a header of the answer has a value with control characters")

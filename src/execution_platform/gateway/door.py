@@ -1,5 +1,6 @@
 """What all connections of one process share: their limits, their count, and the answers given without a handler."""
 
+import asyncio
 import resource
 from collections import Counter
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.gateway.admission import Priority
 from execution_platform.gateway.errors import Overloaded, error_body, error_headers, status_of
+from execution_platform.gateway.greeting import Greeter
 from execution_platform.gateway.http import HeaderList, Scope
 from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.routes import Routes
@@ -40,6 +42,9 @@ class Door:
         self._by_peer: Counter[str] = Counter()
         self._told = 0
         self.open = 0
+        self.greeters: list[Greeter] = []
+        """Who takes the connections that wait while the event loop is late."""
+        self._greets = False
         state.metrics.edge.connections.set_function(lambda: self.open)
 
     def refresh(self) -> None:
@@ -73,6 +78,17 @@ class Door:
         if reason is not None:
             self.state.metrics.edge.connections_refused.labels(reason).inc()
         return reason
+
+    def look_for_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A connection has come; others may wait behind it. Once in a turn of the event loop."""
+        if not self._greets and self.greeters:
+            self._greets = True
+            loop.call_soon(self._greet)
+
+    def _greet(self) -> None:
+        self._greets = False
+        for greeter in self.greeters:
+            greeter.greet()
 
     def leave(self, peer: str) -> None:
         """One connection less."""

@@ -1,6 +1,7 @@
 """The response headers that tell what happened."""
 
 import time
+from functools import lru_cache
 
 from execution_platform.exceptions import BudgetExceeded
 from execution_platform.gateway.http import HeaderList
@@ -15,6 +16,13 @@ def header_value(text: str) -> bytes:
     if text.isascii() and text.isprintable():
         return text.encode()
     return bytes(byte if 32 <= byte < 127 else 63 for byte in text.encode("ascii", "replace"))
+
+
+_NAMES_KEPT = 4096
+_TENS = 10**8
+"""Tens of nano-dollars of a dollar."""
+_name = lru_cache(_NAMES_KEPT)(header_value)
+"""The same for names, which are few and come again and again."""
 
 
 def answer_headers(call: Call, content_type: str | None) -> HeaderList:
@@ -33,11 +41,11 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
     if outcome.target is not None:
         headers.extend(_target_headers(outcome.target))
     if call.route is not None and call.route.persona is not None:
-        headers.append((b"x-ep-persona", header_value(call.route.persona.name)))
+        headers.append((b"x-ep-persona", _name(call.route.persona.name)))
     if outcome.losses:
         headers.append((b"x-ep-loss", header_value(loss_header(outcome.losses))))
     if outcome.cost is not None:
-        headers.append((b"x-ep-cost-usd", header_value(f"{outcome.cost.usd:.8f}")))
+        headers.append((b"x-ep-cost-usd", dollars(outcome.cost.nanos)))
     if call.downgraded is not None:
         headers.append((b"x-ep-downgraded", header_value(call.downgraded)))
     if outcome.simulated:
@@ -53,12 +61,20 @@ def answer_headers(call: Call, content_type: str | None) -> HeaderList:
 def _target_headers(target: Target) -> HeaderList:
     """Who answered, and for which side of an experiment."""
     headers: HeaderList = [
-        (b"x-ep-provider", header_value(target.provider)),
-        (b"x-ep-model", header_value(target.model)),
+        (b"x-ep-provider", _name(target.provider)),
+        (b"x-ep-model", _name(target.model)),
     ]
     if target.arm is not None:
-        headers.append((b"x-ep-arm", header_value(target.arm)))
+        headers.append((b"x-ep-arm", _name(target.arm)))
     return headers
+
+
+def dollars(nanos: int) -> bytes:
+    """Nano-dollars as dollars with eight places, half of the last one to the even."""
+    tens, rest = divmod(nanos, 10)
+    if rest > 5 or (rest == 5 and tens % 2):
+        tens += 1
+    return b"%d.%08d" % divmod(tens, _TENS)
 
 
 def _way(outcome: Outcome) -> HeaderList:

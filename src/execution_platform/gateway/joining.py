@@ -7,6 +7,7 @@ and a short stream that came in one read leaves in one write, its end included.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 _LONG: Final = 64 * 1024
@@ -47,6 +48,12 @@ class Joining:
         self._size += len(data)
         if self._size > _LONG:
             self._flush()
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write several pieces at once, after what waits, without joining them."""
+        self._is_fresh = False
+        self._flush()
+        self._transport.writelines(pieces)
 
     def end_answer(self) -> None:
         """The answer is whole; the next write is the head of another."""

@@ -157,6 +157,12 @@ class Lifecycle:
                 raise RouterError(f"persona {name!r} was not switched at run time", code="persona_not_found")
             await self._with_personas(personas, name, by)
 
+    async def take_personas(self, personas: Overlays) -> None:
+        """Serve what was switched on any replica, all of it and nothing else. Raises `UnprocessableRequest`, and then nothing has changed."""
+        async with self._lock:
+            if personas != self.versions.current.personas:
+                await self._with_personas(personas, ", ".join(sorted(personas)), None)
+
     async def _with_personas(self, personas: Overlays, name: str, by: str | None) -> None:
         sources = self.versions.current.sources
         try:

@@ -69,6 +69,8 @@ _BODIES: Mapping[str, Schema] = {
             "model": _TEXT,
             "input": {"oneOf": [_TEXT, _THINGS]},
             "instructions": _TEXT,
+            "previous_response_id": _TEXT,
+            "store": _FLAG,
             "stream": _FLAG,
             "max_output_tokens": _COUNT,
             "tools": _THINGS,

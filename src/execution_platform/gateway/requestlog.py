@@ -37,12 +37,12 @@ class RequestLog:
         self.dropped = 0
         self._keeping = keeping
         self._config = config
-        self._wishes = Wishes(frozenset(config.content_of), {})
+        self.wishes = Wishes(frozenset(config.content_of), {})
         """Of the configuration and of the tenants themselves."""
 
     def keeps_content(self, call: Call) -> bool:
         """Whether the tenant has asked for prompts and answers in the log."""
-        content = self._wishes.content
+        content = self.wishes.content
         return bool(content) and call.principal.tenant in content
 
     def keep_answer(self, call: Call, answer: Answer) -> Answer:
@@ -122,7 +122,7 @@ class RequestLog:
         """Take over what tenants have asked for. Raises `DatabaseUnavailable`."""
         await self._keeping.store()
         found = await wishes(self._keeping.storage)
-        self._wishes = Wishes(found.content.union(self._config.content_of), found.days)
+        self.wishes = Wishes(found.content.union(self._config.content_of), found.days)
 
     async def flush(self) -> None:
         """Write what waits. Raises `DatabaseUnavailable`."""
@@ -137,7 +137,7 @@ class RequestLog:
         await self._keeping.store()
         from execution_platform.ledger.requests import forget
 
-        storage, now, days = self._keeping.storage, datetime.now(UTC), self._wishes.days
+        storage, now, days = self._keeping.storage, datetime.now(UTC), self.wishes.days
         gone = await forget(storage, now, self._config.request_days, but=days)
         for tenant, most in days.items():
             gone += await forget(storage, now, most, of=tenant)

@@ -1,12 +1,15 @@
 """The agent runs of one gateway process, put together."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.bookkeeping import Bookkeeping
+from execution_platform.gateway.standing import Standing
 from execution_platform.identity.pepper import Pepper
+from execution_platform.observability.runs import RunMetrics
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.runtime.agent.runs import Runs
 from execution_platform.runtime.agent.store import RunStore
@@ -30,12 +33,16 @@ class Running:
         snapshot: Callable[[], Snapshot],
         bookkeeping: Bookkeeping,
         tell: Callable[..., None],
+        *,
+        metrics: RunMetrics,
+        standing: Standing,
     ) -> None:
         self._settings = settings
         self._snapshot = snapshot
         self._bookkeeping = bookkeeping
         self.roots: tuple[str, ...] = ()
         """Directories that may be named as a workspace beside those of the configuration."""
+        self.standing = standing
         registry.register(AgentTask())
         pepper = Pepper(settings.key_pepper, settings.master_key, settings.workspace_root)
         self.workshop = Workshop(
@@ -44,6 +51,8 @@ class Running:
             books=bookkeeping.books,
             workspaces=self._workspaces,
             limits=self._limits,
+            standing=standing.of,
+            metrics=metrics,
             turn_seconds=settings.timeout,
         )
         self.runs = Runs(
@@ -63,6 +72,15 @@ class Running:
     async def stop(self) -> None:
         """Leave the runs to the next process."""
         await self.runs.stop()
+
+    async def forget(self) -> int:
+        """Delete runs that have been over for long, with their directories; how many. Raises `DatabaseUnavailable`."""
+        keep, days = timedelta(days=self._config.keep_days), self._bookkeeping.requests.wishes.days
+        gone = await self.runs.forget(keep, but=days)
+        for tenant, most in days.items():
+            gone += await self.runs.forget(min(keep, timedelta(days=most)), of=tenant)
+        await self.runs.sweep(keep, days)
+        return gone
 
     @property
     def _config(self) -> "RunsConfig":

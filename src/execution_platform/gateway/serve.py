@@ -32,6 +32,7 @@ from execution_platform.gateway.http import (
 )
 from execution_platform.gateway.matrix import permit
 from execution_platform.gateway.repeats import KEY, Once
+from execution_platform.gateway.responses import RESPONSES
 from execution_platform.gateway.routes import Match, query_value
 from execution_platform.gateway.state import State
 from execution_platform.gateway.streaming import StreamOut
@@ -215,7 +216,11 @@ async def _answer(
     # A request that names itself goes on without its client, which may come back for the answer.
     forget = _stay if KEY in call.headers else on_departure(scope, receive, leave)
     try:
-        answer = state.bookkeeping.requests.keep_answer(call, await _run(state, call))
+        keeping = await state.responses.enter(call) if call.dialect is RESPONSES else None
+        answer = await _run(state, call)
+        if keeping is not None:
+            answer = await keeping.answer(answer)
+        answer = state.bookkeeping.requests.keep_answer(call, answer)
         await _send(call, out, answer, send)
     except asyncio.CancelledError:
         if not gone:

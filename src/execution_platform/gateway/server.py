@@ -1,6 +1,7 @@
 """The ASGI server of one process: uvicorn's, with our connections, our sweep and our end."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -13,6 +14,7 @@ from uvicorn.config import STARTUP_FAILURE
 from execution_platform.gateway.app import Gateway, with_cors
 from execution_platform.gateway.connection import Connection
 from execution_platform.gateway.door import Door
+from execution_platform.gateway.greeting import Greeter
 from execution_platform.gateway.state import State
 
 _OPTIONS: dict[str, Any] = {
@@ -57,8 +59,17 @@ class EdgeServer(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Listen, then announce it. Ends the process when the address is taken."""
         await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        self._door.greeters = [
+            Greeter(os.dup(sock.fileno()), self._connection, loop) for server in self.servers for sock in server.sockets
+        ]
         if self.started and self._announce is not None:
             self._announce(self._state)
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        """What uvicorn makes for a connection it has accepted."""
+        make = cast("Callable[..., asyncio.BaseProtocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to end: the first begins the drain, the second shortens it. The exit status is 0."""
@@ -82,6 +93,9 @@ class EdgeServer(uvicorn.Server):
         drain = self._state.drain
         if not drain.begun:
             drain.signal(self._state.snapshot.config.drain)
+        for greeter in self._door.greeters:
+            greeter.close()
+        self._door.greeters = []
         for server in self.servers:
             server.close()
         for sock in sockets or ():

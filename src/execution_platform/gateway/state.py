@@ -26,10 +26,14 @@ from execution_platform.gateway.pulse import Pulse
 from execution_platform.gateway.record import access_record, observe, observe_shadow, shadow_record, watch_admission
 from execution_platform.gateway.repeats import Repeats
 from execution_platform.gateway.replicas import SharedBoard, watch_link
+from execution_platform.gateway.responses import Responses
+from execution_platform.gateway.retention import Retention
 from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.gateway.running import Running
 from execution_platform.gateway.siblings import Siblings
 from execution_platform.gateway.snapshots import Prepared, SnapshotBuilder
+from execution_platform.gateway.standing import Standing
+from execution_platform.gateway.switches import Switches
 from execution_platform.gateway.tooling import Tooling
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
 from execution_platform.identity.pepper import Pepper
@@ -115,9 +119,26 @@ class State:
             settings, self.bookkeeping, self.budgeting, self.log, self._tenants, redis_down=self._redis_down
         )
         self.pricing = Pricing(self.builder.stored_prices, self.bookkeeping, self.log)
-        self.running = Running(settings, self.tools, lambda: self.snapshot, self.bookkeeping, self._tell)
+        self._keep_going(settings)
         self.login = PeopleAtTheDoor(self.access.people, lambda: self.snapshot.config.oidc, self.builder.fleet.secret)
         self.started_at = time.time()
+
+    def _keep_going(self, settings: Settings) -> None:
+        """What outlives a request: switches, runs, and conversations that are gone on with."""
+        self.switches = Switches(self.lifecycle, self.bookkeeping, self._tell)
+        self.responses = Responses(self.bookkeeping, lambda: self.snapshot, self._tell)
+        self.running = Running(
+            settings,
+            self.tools,
+            lambda: self.snapshot,
+            self.bookkeeping,
+            self._tell,
+            metrics=self.metrics.runs,
+            standing=Standing(self.access, lambda: self.authenticator),
+        )
+        self.retention = Retention(
+            self.bookkeeping, {"responses": self.responses.forget, "runs": self.running.forget}, self._tell
+        )
 
     async def start(self, *, take_on: bool = True) -> None:
         """Look for local servers, then serve, listen to changes of the configuration, and take on runs that were left."""
@@ -128,6 +149,7 @@ class State:
         self.repeats.start()
         self.access.start()
         await self.pricing.start()
+        await self.switches.start()
         self.lag.start()
         if self.siblings is not None:
             await self.siblings.start()
@@ -140,6 +162,7 @@ class State:
         self.lifecycle.start()
         if take_on:
             self.running.start()
+        self.retention.start()
         self.mcp.start()
         self.started = True
         self.probes.follow(self.snapshot)
@@ -153,6 +176,8 @@ class State:
         self.lag.stop()
         if self.siblings is not None:
             await self.siblings.stop()
+        await self.retention.stop()
+        await self.switches.stop()
         await self.running.stop()
         await self.following.stop()
         await self.lifecycle.stop()
@@ -265,9 +290,9 @@ class State:
             }
         return views
 
-    def _note_lag(self, seconds: float) -> None:
-        self.metrics.edge.loop_lag.observe(seconds)
-        self.admission.note_lag(seconds)
+    def _note_lag(self, late: float, worked: float) -> None:
+        self.metrics.edge.loop_lag.observe(late)
+        self.admission.note_lag(late, worked)
 
     def shared_view(self) -> dict[str, object]:
         """The shared Redis for health pages; nothing where none is configured. Its loss makes no replica unready."""

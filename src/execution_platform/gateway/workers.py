@@ -17,6 +17,7 @@ from types import FrameType
 
 from execution_platform.config.settings import Settings
 from execution_platform.gateway.app import build, steady
+from execution_platform.gateway.listening import family, refusal
 from execution_platform.gateway.process import end_with_parent, harden
 from execution_platform.gateway.screen import show_start
 from execution_platform.gateway.server import STARTUP_FAILED, EdgeServer
@@ -104,11 +105,11 @@ def run_workers(settings: Settings, count: int) -> int:
     if settings.config is not None:
         os.environ["EP_CONFIG"] = str(settings.config)
     os.environ["EP_HOST"], os.environ["EP_PORT"] = settings.host, str(settings.port)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        sock = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        sock = socket.create_server((settings.host, settings.port), family=family(settings.host), backlog=2048)
     except OSError as error:
-        sys.stderr.write(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}\n")
+        reason = os.strerror(error.errno) if error.errno is not None else str(error)
+        sys.stderr.write(refusal(settings.host, settings.port, reason))
         return STARTUP_FAILED
     with sock, TemporaryDirectory(prefix="ep-workers-") as folder:
         return Master(sock, count, Path(folder)).run()

@@ -166,6 +166,20 @@ class KeyDirectory:
         self._used.add(record.id)
         return record.principal()
 
+    async def standing(self, identity: str) -> Principal | None:
+        """The caller of a key by its public id, as it is now; None for one that is revoked, over, or was never there.
+
+        Raises `AuthBackendUnavailable` when nobody can say.
+        """
+        found = self._known.get(identity)
+        if found is None or self._clock() - self._asked_at > self._believed:
+            record = await self._look_up(identity)
+        else:
+            record = found[0]
+        if record is None or record.revoked_at is not None or record.scope.is_over(self._wall() + self._offset):
+            return None
+        return record.principal()
+
     def _matches(self, record: KeyRecord, token: bytes) -> bool:
         pepper: Secret | None = self._pepper.read()
         return pepper is not None and record.matches(digest(token, pepper), self._wall() + self._offset)

@@ -157,6 +157,16 @@ class People:
         found = await self._read(wanted.where(alive, users.c.disabled_at.is_(None)))
         return found[0].principal() if found else None
 
+    async def standing(self, email: str, tenant: str) -> Principal | None:
+        """Somebody by the name they call under, as they are now; None for who is disabled or not known."""
+        from sqlalchemy import select
+
+        from execution_platform.storage.schema import users
+
+        wanted = select(users).where(users.c.email == email, users.c.tenant == tenant, users.c.disabled_at.is_(None))
+        found = await self._read(wanted.limit(1), tenant)
+        return found[0].principal() if found else None
+
     async def leave(self, cookie: str) -> None:
         """End a session, everywhere."""
         from sqlalchemy import delete

@@ -1,9 +1,9 @@
 """The authenticated caller, and what its key may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from execution_platform.identity.scope import Scope
+from execution_platform.identity.scope import Scope, narrowed
 from execution_platform.spi.loss import LossPolicy
 
 Role = Literal["admin", "owner", "member", "viewer"]
@@ -46,6 +46,11 @@ class Principal:
     def sees(self, tenant: str) -> bool:
         """Whether things of `tenant` exist for this caller; what does not is answered as missing (K4)."""
         return self.admin or tenant == self.tenant
+
+    def within(self, then: "Principal") -> "Principal":
+        """The caller with no more rights than `then`, the same one at an earlier time."""
+        role = max(self.role, then.role, key=ROLES.index)
+        return replace(self, role=role, scope=narrowed(self.scope, then.scope))
 
     def outranks(self, role: Role) -> bool:
         """Whether this caller may give `role` to a key or a person."""

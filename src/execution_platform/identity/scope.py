@@ -66,6 +66,32 @@ def _within(parent: Names, child: Names, allows: Callable[[Names, str], bool]) -
     return child is not None and all(allows(parent, name) for name in child)
 
 
+def narrowed(now: Scope, then: Scope) -> Scope:
+    """What both of two scopes allow, for work that goes on under a key that may have changed; budgets are those of now.
+
+    Names are never made up: where neither names what the other means, nothing is left.
+    """
+    if now == then:
+        return now
+    sooner = min((end for end in (now.expires, then.expires) if end is not None), default=None)
+    return Scope(
+        models=_both(now.models, then.models, covers),
+        personas=_both(now.personas, then.personas, holds),
+        tools=_both(now.tools, then.tools, holds),
+        routes=_both(now.routes, then.routes, holds),
+        budgets=now.budgets,
+        expires=sooner,
+    )
+
+
+def _both(one: Names, other: Names, allows: Callable[[Names, str], bool]) -> Names:
+    if one is None or other is None:
+        return other if one is None else one
+    return frozenset(name for name in one if allows(other, name)) | frozenset(
+        name for name in other if allows(one, name)
+    )
+
+
 def _cheaper(parent: Mapping[str, int] | None, child: Mapping[str, int] | None) -> bool:
     if parent is None:
         return True

@@ -1,6 +1,6 @@
 """Many rows into `cost_events` at once, and which of them were new.
 
-This is what happens for every request, so it does without SQLAlchemy's work per value: drivers get plain tuples. SQLite
+This is what happens for every request, so it does without SQLAlchemy's work per value. SQLite
 has one writer, who is told how many rows were new and looks which only when not all were; PostgreSQL takes all rows as
 arrays in one statement and says itself which were new.
 """
@@ -14,28 +14,30 @@ from execution_platform.ledger.rows import COLUMNS
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from execution_platform.storage.given import Given
     from execution_platform.storage.local import Session
 
 TABLE = "cost_events"
-_ID = COLUMNS.index("id")
+_LOCAL_ID = 1
+"""Where `rows.local_rows` has the id of a row."""
 _ASKED = 500
 
 Row = tuple[Any, ...]
 
 
-def insert_locally(session: "Session", rows: Sequence[Row]) -> set[str] | None:
-    """Insert those of `rows` that SQLite does not have yet; the ids of those it had, None when that is no row."""
-    if session.insert(TABLE, COLUMNS, rows, "ON CONFLICT (id) DO NOTHING") == len(rows):
+def insert_locally(session: "Session", given: "Given") -> set[str] | None:
+    """Insert those rows of `given` that SQLite does not have yet; the ids of those it had, None when that is no row."""
+    if session.insert(TABLE, given, "ON CONFLICT (id) DO NOTHING") == len(given.rows):
         return None
     # Some were there. Which cannot be seen any more, so the insertion is undone and done again without them.
     session.connection.execute("ROLLBACK")
     session.connection.execute("BEGIN IMMEDIATE")
     known: set[str] = set()
-    ids = [str(row[_ID]) for row in rows]
+    ids = [str(row[_LOCAL_ID]) for row in given.rows]
     for start in range(0, len(ids), _ASKED):
         asked = ids[start : start + _ASKED]
         known.update(found for (found,) in session.connection.execute(_known(len(asked)), asked))
-    session.insert(TABLE, COLUMNS, [row for row in rows if row[_ID] not in known])
+    session.insert(TABLE, given._replace(rows=[row for row in given.rows if row[_LOCAL_ID] not in known]))
     return known
 
 

@@ -14,13 +14,14 @@ import msgspec
 
 from execution_platform.ledger.rows import REQUEST_ID, is_short, local_moment, moment, names, text, whole
 from execution_platform.storage.engine import Storage
+from execution_platform.storage.given import Given
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from execution_platform.storage.local import Session
 
-_BATCH = 1000
+_BATCH = 2000
 _FORGOTTEN = 1000
 """Rows deleted by one statement, so that no lock is held for long."""
 _CODE = 64
@@ -59,6 +60,12 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
 
 
 COLUMNS = Noted.__struct_fields__
+_SHARED = (
+    "tenant", "key_id", "persona", "run_id", "provider", "model", "dialect", "operation", "status", "error", "stream",
+    "attempts", "finish", "config_version",
+)  # fmt: skip
+_OWN = tuple(each for each in COLUMNS if each not in {*_SHARED, *_BODIES})
+_ONE = f"INSERT INTO requests ({','.join(COLUMNS)}) VALUES ({','.join('?' * len(COLUMNS))})"  # noqa: S608 - ours
 
 
 async def write(storage: Storage, waiting: deque[Noted]) -> None:
@@ -74,9 +81,48 @@ async def write(storage: Storage, waiting: deque[Noted]) -> None:
 
 
 def _store(batch: Sequence[Noted], session: "Session") -> None:
-    rows = [_row(each, local_moment(each.timestamp)) for each in batch]
+    full = [each for each in batch if each.request_body is not None or each.response_body is not None]
+    plain = [each for each in batch if each.request_body is None and each.response_body is None] if full else batch
     with session.transaction():
-        session.insert("requests", COLUMNS, rows)
+        session.insert("requests", _given(plain))
+        if full:
+            session.connection.executemany(_ONE, [_row(each, local_moment(each.timestamp)) for each in full])
+
+
+def _given(batch: Sequence[Noted]) -> Given:
+    """Rows without content. What most of them have in common is given once."""
+    places: dict[tuple[Any, ...], int] = {}
+    rows: list[tuple[Any, ...]] = []
+    for each in batch:
+        given = (
+            each.tenant, each.key_id, each.persona, each.run_id, each.provider, each.model, each.dialect,
+            each.operation, each.status, each.error, each.stream, each.attempts, each.finish, each.config_version,
+        )  # fmt: skip
+        place = places.get(given)
+        if place is None:
+            place = places[given] = len(places)
+        request_id = each.request_id
+        rows.append(
+            (
+                place,
+                request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
+                local_moment(each.timestamp),
+                each.duration_ms,
+                each.first_content_ms,
+                whole(each.input_tokens),
+                whole(each.output_tokens),
+                whole(each.cost_nanos),
+                each.trace_id,
+            )
+        )
+    return Given(_OWN, rows, _SHARED, [_cut(each) for each in places])
+
+
+def _cut(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values of `_SHARED` as columns hold them."""
+    *named, dialect, operation, status, error, stream, attempts, finish, version = given
+    error = None if error is None else text(error, _CODE)
+    return (*names(*named), dialect, operation, status, error, stream, attempts, finish, version)
 
 
 async def _send(storage: Storage, batch: Sequence[Noted]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from execution_platform.ledger.interfaces import CostEvent, Settlement
 from execution_platform.ledger.rows import name, whole
+from execution_platform.storage.given import Given
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -96,7 +97,7 @@ def _add(total: list[int], settlement: Settlement) -> None:
 
 def add_locally(session: "Session", rows: Sequence[Row]) -> None:
     """Add `rows` on SQLite, in the transaction that is open."""
-    session.insert(TABLE, (*KEYS, *SUMS), rows, _local_clause())
+    session.insert(TABLE, Given((*KEYS, *SUMS), rows), _local_clause())
 
 
 @cache

@@ -1,11 +1,14 @@
 """Events as rows of `cost_events`: what a column cannot hold is cut, so that no event can hold up those behind it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import add
 from typing import Any
 
 from execution_platform import _json
 from execution_platform.ledger.interfaces import CostEvent, Counts
+from execution_platform.storage.given import Given
 
 COLUMNS = (
     "id", "request_id", "tenant", "team", "key_id", "persona", "run_id", "provider", "model", "operation", "attempt",
@@ -19,6 +22,15 @@ NAME = 200
 REQUEST_ID = 128
 _ERROR = 64
 _PLAIN = (0, 0, 0, 0, 0, 0, None)
+_OWN = ("id", "request_id", "timestamp", "attempt", "final", "cost_nanos", "input_tokens", "output_tokens")
+_SPECIAL = (
+    "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "input_audio_tokens",
+    "output_audio_tokens", "units",
+)  # fmt: skip
+_SHARED = (
+    "tenant", "team", "key_id", "persona", "run_id", "provider", "model", "arm", "price_version", "config_version",
+    "operation", "status", "confidence", "error",
+)  # fmt: skip
 _LARGEST = 2**63 - 1
 _NANOSECONDS = 1_000_000_000
 
@@ -28,9 +40,52 @@ def row(event: CostEvent) -> tuple[Any, ...]:
     return _row(event, event.id, moment(event.dispatch.at))
 
 
-def local_row(event: CostEvent) -> tuple[Any, ...]:
-    """The row of an event as SQLite keeps it: a UUID and a time are text, in SQLAlchemy's spelling."""
-    return _row(event, event.id.replace("-", ""), local_moment(event.dispatch.at))
+def local_rows(events: Sequence[CostEvent]) -> Given:
+    """The rows of `events` as SQLite keeps them: a UUID and a time are text, in SQLAlchemy's spelling. The id comes first.
+
+    Most columns are the same in most of them; those nobody uses here are left to the table's defaults.
+    """
+    places: dict[tuple[str | None, ...], int] = {}
+    rows: list[tuple[Any, ...]] = []
+    specials: list[tuple[Any, ...]] = []
+    is_plain = True
+    for event in events:
+        dispatch, settlement = event.dispatch, event.settlement
+        account, counts, request_id = dispatch.account, settlement.counts, dispatch.account.request_id
+        given = (
+            account.tenant, account.team, account.key_id, account.persona, account.run_id, dispatch.provider,
+            dispatch.model, dispatch.arm, dispatch.price_version, account.config_version, account.operation,
+            settlement.status, settlement.confidence, settlement.error,
+        )  # fmt: skip
+        place = places.get(given)
+        if place is None:
+            place = places[given] = len(places)
+        special = _special(counts)
+        is_plain = is_plain and special is _PLAIN
+        specials.append(special)
+        rows.append(
+            (
+                place,
+                event.id.replace("-", ""),
+                request_id if is_short(request_id, REQUEST_ID) else text(request_id, REQUEST_ID),
+                local_moment(dispatch.at),
+                dispatch.attempt,
+                settlement.final,
+                whole(settlement.cost_nanos),
+                whole(counts.input_tokens),
+                whole(counts.output_tokens),
+            )
+        )
+    shared = [_cut(each) for each in places]
+    if is_plain:
+        return Given(_OWN, rows, _SHARED, shared)
+    return Given((*_OWN, *_SPECIAL), list(map(add, rows, specials)), _SHARED, shared)
+
+
+def _cut(given: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """Values of `_SHARED` as columns hold them."""
+    error = given[-1]
+    return (*names(*map(str, given[:-1])), None if error is None else text(error, _ERROR))
 
 
 def _row(event: CostEvent, identity: str, at: object) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from execution_platform._failpoint import ARMED, hit, reach
 from execution_platform.ledger import rollups
 from execution_platform.ledger.inserting import insert_locally, insert_remotely
 from execution_platform.ledger.interfaces import CostEvent, Projection
-from execution_platform.ledger.rows import REQUEST_ID, local_row, row, text
+from execution_platform.ledger.rows import REQUEST_ID, local_rows, row, text
 from execution_platform.storage.engine import Storage
 from execution_platform.storage.migrations import prepare
 
@@ -145,12 +145,12 @@ def _concerned(projections: Sequence[Projection], events: Sequence[CostEvent]) -
 def _store(events: Sequence[CostEvent], projections: Sequence[Projection], session: "Session") -> int:
     """One transaction on SQLite, in the thread of its driver."""
     new = _unique(events)
-    rows = [local_row(event) for event in new]
+    given = local_rows(new)
     concerned = _concerned(projections, new)
     with session.sqlalchemy() if concerned else nullcontext() as connection, session.transaction():
         if ARMED:
             hit("ledger.before_insert")
-        known = insert_locally(session, rows)
+        known = insert_locally(session, given)
         if known is not None:
             new = [event for event in new if event.id.replace("-", "") not in known]
         if ARMED:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from execution_platform.observability.edge import ConfigMetrics, EdgeMetrics, SharedMetrics
 from execution_platform.observability.experiments import ExperimentMetrics
 from execution_platform.observability.ledger import LedgerMetrics
+from execution_platform.observability.runs import RunMetrics
 from execution_platform.observability.served import SECONDS, Served
 from execution_platform.observability.upstreams import ProbeMetrics, UpstreamMetrics
 
@@ -36,6 +37,7 @@ class Metrics:
         self.config = ConfigMetrics(registry)
         self.ledger = LedgerMetrics(registry)
         self.experiments = ExperimentMetrics(registry, SECONDS)
+        self.runs = RunMetrics(registry)
         self.probes = ProbeMetrics(registry, SECONDS)
         self.log_dropped = Gauge("ep_log_lines_dropped", "Log lines nobody read in time", registry=registry)
 

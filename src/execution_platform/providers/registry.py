@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Literal
 
@@ -208,6 +207,8 @@ def specs() -> Mapping[str, ProviderSpec]:
 
     Raises `ConfigError` when an installed package publishes something that is no `ProviderSpec`.
     """
+    from importlib.metadata import entry_points
+
     found = dict(_BUILT_IN)
     for entry in entry_points(group=ENTRY_POINTS):
         spec: object = entry.load()

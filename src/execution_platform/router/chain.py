@@ -6,7 +6,7 @@ and whole answers, embeddings and counts, and the in-process client.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
@@ -72,7 +72,9 @@ class Run:
         return Bounds(self.most - self.used, left, self.repeats)
 
 
-async def first_to_commit(targets: Sequence[Target], attempt: Callable[[Attempt], Awaitable[T]], run: Run) -> T:
+def first_to_commit(
+    targets: Sequence[Target], attempt: Callable[[Attempt], Awaitable[T]], run: Run
+) -> Coroutine[object, object, T]:
     """The result of the first `attempt(try)` that does not fail. Everything that was tried is in `run` afterwards.
 
     Raises the error of the last try. Where none was made, `CircuitBreakerOpenError` or `RateLimitError` says when the
@@ -80,7 +82,7 @@ async def first_to_commit(targets: Sequence[Target], attempt: Callable[[Attempt]
     """
     if not targets:
         raise NotConfigured("no provider is left that could serve this request", code="no_candidate")
-    return await _Journey(targets, attempt, run).go()
+    return _Journey(targets, attempt, run).go()
 
 
 class _Journey(Generic[T]):

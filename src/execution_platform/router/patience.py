@@ -16,7 +16,7 @@ from execution_platform.router.attempt import Attempt
 T = TypeVar("T")
 
 
-async def first_content(attempt: Attempt, provider: Provider, exchange: Exchange, work: Awaitable[T]) -> T:
+def first_content(attempt: Attempt, provider: Provider, exchange: Exchange, work: Awaitable[T]) -> Awaitable[T]:
     """The result of `work`, which ends at the first content of a stream.
 
     While another target is left the provider has `timeouts.first_token`; the last one has until the call's own deadline,
@@ -25,29 +25,25 @@ async def first_content(attempt: Attempt, provider: Provider, exchange: Exchange
     Raises `TimeoutError` when it takes longer, and the provider's own errors with its name.
     """
     if not isinstance(provider, WireProvider):
-        return await _until(exchange.deadline, provider, exchange, work)
+        return _until(exchange.deadline, provider, exchange, work)
     seconds = provider.timeouts.first_token
     if not attempt.last:
         until = asyncio.get_running_loop().time() + seconds
         limit = until if exchange.deadline is None else min(exchange.deadline, until)
-        return await _until(limit, provider, exchange, work)
+        return _until(limit, provider, exchange, work)
     if not exchange.profile.reasoning:
         attempt.slow_after(seconds, provider.vigil)
-    return await _named(provider, exchange, work)
+    return _named(provider, exchange, work)
 
 
-async def whole_answer(provider: Provider, exchange: Exchange, work: Awaitable[T]) -> T:
+def whole_answer(provider: Provider, exchange: Exchange, work: Awaitable[T]) -> Awaitable[T]:
     """The result of `work`, which ends with a whole answer: the model thinks before its head is sent.
 
     Raises `TimeoutError` after the call's deadline, and the provider's own errors with its name.
     """
     if isinstance(provider, WireProvider):
-        try:
-            return await work
-        except ProviderError as error:
-            _name(error, provider, exchange)
-            raise
-    return await _until(exchange.deadline, provider, exchange, work)
+        return _named(provider, exchange, work)
+    return _until(exchange.deadline, provider, exchange, work)
 
 
 async def _until(limit: float | None, provider: Provider, exchange: Exchange, work: Awaitable[T]) -> T:
@@ -66,9 +62,5 @@ async def _named(provider: Provider, exchange: Exchange, work: Awaitable[T]) -> 
     try:
         return await work
     except ProviderError as error:
-        _name(error, provider, exchange)
+        error.provider, error.model = error.provider or provider.name, error.model or exchange.model
         raise
-
-
-def _name(error: ProviderError, provider: Provider, exchange: Exchange) -> None:
-    error.provider, error.model = error.provider or provider.name, error.model or exchange.model

@@ -25,6 +25,7 @@ from execution_platform.ledger.periods import FOREVER
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
 from execution_platform.runtime.estimate import count_tokens
+from execution_platform.runtime.marks import contains, contains_any
 from execution_platform.runtime.request import canonical
 
 _IN_THREAD = 64 * 1024
@@ -265,16 +266,16 @@ def sized(call: Call, target: Target) -> Tokens:
     body = call.body
     if call.prompt_tokens == 0:
         call.prompt_tokens = rough_prompt(call)
-    cached = b"cache" in body
+    cached = contains(body, b"cache")
     if call.operation != "chat":
         return Tokens(call.prompt_tokens, 0, cached)
     return Tokens(
         call.prompt_tokens,
         output_limit(call, target),
         cached,
-        b"audio" in body,
-        call.peek.has_tools and b"search" in body,
-        any(mark in body for mark in _TERMS),
+        contains(body, b"audio"),
+        call.peek.has_tools and contains(body, b"search"),
+        contains_any(body, _TERMS),
     )
 
 
@@ -284,7 +285,7 @@ def rough_prompt(call: Call) -> int:
     persona = call.route.persona if call.route is not None else None
     if persona is not None and persona.system:
         tokens += len(persona.system)
-    marks = sum(call.body.count(mark) for mark in _MEDIA_MARKS) if b'"' in call.body else 0
+    marks = sum(call.body.count(mark) for mark in _MEDIA_MARKS if contains(call.body, mark))
     return tokens + marks * 5000
 
 

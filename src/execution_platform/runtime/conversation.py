@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from execution_platform import _json
 from execution_platform.router.selection import Conversation
+from execution_platform.runtime.marks import contains_any
 
 HEADERS: Final = (
     b"x-ep-conversation",
@@ -40,7 +41,7 @@ def given_key(headers: Mapping[bytes, bytes], body: bytes) -> bytes | None:
         value = headers.get(name)
         if value:
             return value[:_LONGEST]
-    if b'"prompt_cache_key"' not in body and b'"user_id"' not in body:
+    if not contains_any(body, (b'"prompt_cache_key"', b'"user_id"')):
         return None
     members = _json.members(body)
     key = _text(members.get("prompt_cache_key"))

@@ -38,9 +38,9 @@ T = TypeVar("T")
 _JSON = "application/json"
 
 
-async def execute(call: Call) -> Answer:
+def execute(call: Call) -> Awaitable[Answer]:
     """Answer a chat call that `plan` has given a route."""
-    return await first_of(call, partial(_attempt, call))
+    return first_of(call, partial(_attempt, call))
 
 
 async def first_of(call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
@@ -101,7 +101,8 @@ def enter_end(call: Call) -> None:
 
 async def _relayed(call: Call, attempt: Attempt, provider: WireProvider, exchange: Exchange) -> Answer:
     dialect, peek = call.dialect, call.peek
-    body = dialect.patch(call.body, peek, exchange.model, usage=exchange.profile.include_usage)
+    profile = exchange.profile
+    body = dialect.patch(call.body, peek, exchange.model, usage=profile.include_usage, thinks=profile.reasoning)
     path = dialect.chat_path(exchange.model, stream=peek.stream)
     if not call.sse:
         path = path.partition("?")[0]

@@ -10,6 +10,7 @@ from execution_platform.router.requirements import RequestNeeds, needs_of, norma
 from execution_platform.router.table import Decision, Route
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
+from execution_platform.runtime.marks import contains, contains_any
 from execution_platform.runtime.request import decoded
 from execution_platform.spi.parts import MediaPart, Part, ToolResultPart
 from execution_platform.spi.request import ChatRequest
@@ -59,7 +60,7 @@ def with_provider(name: str | None, provider: str) -> str:
 
 def request_needs(call: Call) -> RequestNeeds:
     """What the request asks of a model by its content; decoded only if it may hold something special."""
-    if not any(mark in call.body for mark in _TELLTALES):
+    if not contains_any(call.body, _TELLTALES):
         return RequestNeeds(tools=call.peek.has_tools)
     return content_needs(decoded(call))
 
@@ -107,4 +108,4 @@ def passes_through(call: Call, provider: WireProvider) -> bool:
     if call.route is None or not provider.speaks(call.dialect):
         return False
     persona = call.route.persona
-    return (persona is None or not persona.changes_request) and call.dialect.seal_mark not in call.body
+    return (persona is None or not persona.changes_request) and not contains(call.body, call.dialect.seal_mark)

@@ -1,26 +1,27 @@
 """SQLite through its plain driver, in one thread of its own: the way of everything that happens again and again.
 
 The thread is the only user of its connection, so nothing here is locked, and the event loop hands over a function and gets
-back its result. SQLAlchemy is loaded only for those who ask for it (`Session.sqlalchemy`).
+back its result. What the thread shares with the loop is the interpreter's lock, and a statement fights for it once: so any
+number of rows is one statement, with one parameter that SQLite takes apart by itself, in JSON. SQLAlchemy is loaded only
+for those who ask for it (`Session.sqlalchemy`).
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from execution_platform import _json
+from execution_platform.storage.given import Given
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 Result = TypeVar("Result")
-Row = tuple[Any, ...]
-_CHUNKS = (256, 32, 4, 1)
-"""Rows inserted by one statement. The interpreter lock is given up and fought for once a statement, not once a row."""
 
 
 class Session:
@@ -58,12 +59,13 @@ class Session:
         except DBAPIError as error:
             raise error.orig or error from error
 
-    def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], otherwise: str = "") -> int:
-        """Insert `rows`; how many were. `otherwise` is an `ON CONFLICT` clause."""
+    def insert(self, table: str, given: Given, otherwise: str = "") -> int:
+        """Insert rows; how many were. `otherwise` is an `ON CONFLICT` clause."""
         before = self.connection.total_changes
-        for chunk in _chunks(rows):
-            statement = _insert(table, columns, len(chunk), otherwise)
-            self.connection.execute(statement, tuple(chain.from_iterable(chunk)))
+        texts = [_json.dumps(given.rows).decode()]
+        if given.shared:
+            texts.append(_json.dumps(given.groups).decode())
+        self.connection.execute(_insert(table, given.columns, given.shared, otherwise), texts)
         return self.connection.total_changes - before
 
     def close(self) -> None:
@@ -71,18 +73,19 @@ class Session:
         self.connection.close()
 
 
-def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    start = 0
-    for size in _CHUNKS:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size
-
-
 @cache
-def _insert(table: str, columns: tuple[str, ...], rows: int, otherwise: str) -> str:
-    one = f"({','.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([one] * rows)} {otherwise}"  # noqa: S608 - ours
+def _insert(table: str, columns: tuple[str, ...], shared: tuple[str, ...], otherwise: str) -> str:
+    source, common = "json_each(?1) AS given", ""
+    values = [f"json_extract(given.value,'$[{place + bool(shared)}]')" for place in range(len(columns))]
+    if shared:
+        parts = ",".join(f"json_extract(value,'$[{place}]') AS {name}" for place, name in enumerate(shared))
+        # Taken apart once, and found by number: a row costs the same however many groups there are.
+        common = f"WITH common AS MATERIALIZED (SELECT key AS number,{parts} FROM json_each(?2)) "  # noqa: S608 - ours
+        source += " CROSS JOIN common ON common.number = json_extract(given.value,'$[0]')"
+        values += [f"common.{name}" for name in shared]
+    names = ",".join((*columns, *shared))
+    # Without `WHERE` the clause that may follow would be read as a condition of the join.
+    return f"{common}INSERT INTO {table} ({names}) SELECT {','.join(values)} FROM {source} WHERE true {otherwise}"  # noqa: S608 - ours
 
 
 class LocalFile:

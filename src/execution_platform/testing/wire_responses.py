@@ -97,6 +97,8 @@ def _whole(request: WireRequest, script: Script, parts: list[Part], usage: Count
         "tool_choice": "auto",
         "tools": request.body.get("tools") or [],
         "top_p": 1.0,
+        "previous_response_id": request.body.get("previous_response_id"),
+        "store": request.body.get("store") is not False,
     }
     if usage.is_told:
         body["usage"] = {

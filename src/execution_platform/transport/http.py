@@ -20,6 +20,7 @@ import asyncio
 import builtins
 import math
 import re
+import threading
 from collections.abc import Mapping
 from ssl import SSLContext
 from typing import Final, NamedTuple
@@ -78,6 +79,15 @@ class _Route(NamedTuple):
     vigil: Vigil
 
 
+class _Open(NamedTuple):
+    """What one event loop has of a transport."""
+
+    pool: Pool
+    vigil: Vigil
+    thread: int
+    """The thread that runs the loop."""
+
+
 class HttpTransport:
     """The pool of connections of one process. Opens nothing before the first `send`.
 
@@ -106,7 +116,7 @@ class HttpTransport:
         self._dns_seconds = dns_seconds
         self._ssl = ssl
         self._most = most
-        self._open: tuple[Pool, Vigil] | None = None
+        self._open: _Open | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
         self._limits: dict[float, aiohttp.ClientTimeout] = {}
 
@@ -122,7 +132,7 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        connector, vigil = self._opened()
+        connector, vigil, _ = self._opened()
         loop = vigil.loop
         route = self._routes.get((call.method, call.url)) or self._route(call, vigil)
         until = loop.time() + timeouts.total
@@ -182,18 +192,21 @@ class HttpTransport:
     @property
     def vigil(self) -> Vigil:
         """Who watches over what its calls wait for, in the running event loop."""
-        return self._opened()[1]
+        return self._opened().vigil
 
-    def _opened(self) -> tuple[Pool, Vigil]:
+    def _opened(self) -> _Open:
         """The pool of the running event loop, and who watches over its calls."""
+        opened, thread = self._open, threading.get_ident()
+        # A thread runs one loop at a time; asking for the running one costs each call a system call.
+        if opened is not None and opened.thread == thread and opened.vigil.loop.is_running():
+            return opened
         loop = asyncio.get_running_loop()
-        opened = self._open
-        if opened is None or opened[1].loop is not loop:
+        if opened is None or opened.vigil.loop is not loop:
             self._routes.clear()
             pool = Pool(
                 limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
             )
-            opened = self._open = (pool, Vigil(loop))
+            opened = self._open = _Open(pool, Vigil(loop), thread)
         return opened
 
     def _route(self, call: HttpCall, vigil: Vigil) -> _Route:
@@ -216,8 +229,8 @@ class HttpTransport:
         """Close every connection; a later `send` opens new ones."""
         opened, self._open = self._open, None
         if opened is not None:
-            opened[1].stop()
-            await opened[0].close()
+            opened.vigil.stop()
+            await opened.pool.close()
 
 
 def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:

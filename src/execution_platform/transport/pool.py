@@ -20,7 +20,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from execution_platform.transport.resolver import PatientResolver
-from execution_platform.transport.wire import Wire
+from execution_platform.transport.wire import Wire, read_buffer
 
 __all__ = ["Destination", "Dial", "Pool", "abort", "give_back"]
 
@@ -59,7 +59,7 @@ class Pool(TCPConnector):
             socket_factory=None if dial is None else dial.connect,
         )
         # The pool asks of a protocol what `Wire` has: `transport`, `is_connected`, `should_close`, `close`, `abort`, `closed`.
-        self._factory = cast("Any", functools.partial(Wire, loop=asyncio.get_running_loop()))
+        self._factory = cast("Any", functools.partial(Wire, asyncio.get_running_loop(), read_buffer()))
 
 
 def give_back(connection: Connection) -> None:

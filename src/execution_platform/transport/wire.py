@@ -20,9 +20,12 @@ from typing import Final, Protocol, cast
 
 import httptools
 
-__all__ = ["Hangup", "Listener", "NotHttp", "Wire"]
+__all__ = ["Hangup", "Listener", "NotHttp", "Wire", "read_buffer"]
 
-_READ_BUFFER: Final = 512 * 1024
+_READ: Final = 32 * 1024
+"""Bytes of one read. Upstreams that send as fast as they can share a turn of the event loop by it."""
+_HELD: Final = 24 * 1024
+"""Bytes that wait for their reader, from which on no more is read: a full read is enough."""
 _LONGEST_HEAD: Final = 64 * 1024
 _LONGEST_LINE: Final = 16 * 1024
 _MOST_HEADERS: Final = 128
@@ -64,11 +67,17 @@ class Listener(Protocol):
         ...
 
 
-class Wire(asyncio.Protocol):
+def read_buffer() -> memoryview:
+    """What the connections of one event loop read into, one after the other."""
+    return memoryview(bytearray(_READ))
+
+
+class Wire(asyncio.BufferedProtocol):
     """One connection to an upstream."""
 
     __slots__ = (
         "_bodyless",
+        "_buffer",
         "_closed",
         "_has_body_end",
         "_head_bytes",
@@ -90,8 +99,9 @@ class Wire(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         self._loop = loop
+        self._buffer = buffer
         self.transport: asyncio.Transport | None = None
         self.kept = False
         """It has served a call before."""
@@ -158,7 +168,11 @@ class Wire(asyncio.Protocol):
         else:
             listener.failed(Hangup("closed by the upstream" if exc is None else str(exc)))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next read goes."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read what came. Nothing may come while no answer is awaited."""
         listener, parser = self.listener, self._parser
         if listener is None or parser is None:
@@ -167,14 +181,14 @@ class Wire(asyncio.Protocol):
                 self.transport.close()
             return
         try:
-            parser.feed_data(data)
+            parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._is_surplus = True
             if not self._is_over:
                 self._break(listener, error)
                 return
         if not self._is_headed:
-            self._head_bytes += len(data)
+            self._head_bytes += nbytes
             if self._head_bytes > _LONGEST_HEAD:
                 self._break(listener, None)
             return
@@ -191,7 +205,7 @@ class Wire(asyncio.Protocol):
         else:
             listener.fed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         pieces.clear()
-        if listener.held_bytes > _READ_BUFFER and not self._is_paused and not self._is_over:
+        if listener.held_bytes > _HELD and not self._is_paused and not self._is_over:
             self._hold()
 
     # The parser's side

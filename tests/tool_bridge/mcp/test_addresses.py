@@ -112,6 +112,17 @@ async def test_another_gateway_is_a_server_of_the_newest_protocol(tmp_path: Path
             assert it.servers.server("site").version == "2026-07-28"
 
 
+@in_loop
+async def test_proxies_of_the_environment_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H6: the protocol's client goes by the guarded way out, whatever the environment names."""
+    async with site(echo) as there, site(echo) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        async with bench(tmp_path, {"site": {"url": f"{there.url}/mcp", "internal": True}}) as it:
+            assert await it.call("site.echo", text="hello") == "hello"
+        assert (proxy.seen, proxy.others) == ([], [])
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/mcp", "https://127.0.0.1:{port}/mcp", "http://10.0.0.1/mcp"])
 @in_loop
 async def test_an_address_that_is_not_public_is_not_called_unless_the_operator_says_so(

@@ -194,6 +194,28 @@ async def test_a_server_that_nobody_uses_is_ended_and_started_again(tmp_path: Pa
 
 
 @in_loop
+async def test_a_program_gets_nothing_of_the_gateways_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M1: what it needs the operator gives it by name."""
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    evil = evil_server(tmp_path, tool("env"))
+    async with bench(tmp_path, {"evil": evil.config(env={"OWN_TOKEN": "x"})}) as it:
+        seen = set(str(await it.call("evil.env")).split())
+    assert "OWN_TOKEN" in seen
+    assert seen <= {"OWN_TOKEN", "PATH", "HOME", "LANG", "LC_CTYPE", "PWD"}
+
+
+@in_loop
+async def test_tenants_and_runs_have_conversations_of_their_own(tmp_path: Path) -> None:
+    """M5: nobody reaches what a server remembers of another tenant, or of another run."""
+    evil = evil_server(tmp_path, tool("pid"))
+    async with bench(tmp_path, {"evil": evil.config()}) as it:
+        whose = [("a", None), ("b", None), ("a", "one"), ("a", "two"), ("b", "one")]
+        assert len({await it.call("evil.pid", tenant=tenant, run=run) for tenant, run in whose}) == len(whose)
+
+
+@in_loop
 async def test_calls_of_one_run_share_a_conversation_and_may_overlap(tmp_path: Path) -> None:
     evil = evil_server(tmp_path, tool("pid"))
     async with bench(tmp_path, {"evil": evil.config()}) as it:

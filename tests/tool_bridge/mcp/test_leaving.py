@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evil_mcp import tool
-from execution_platform.config.mcp import RawMcp, resolve_mcp
+from execution_platform.config.written.mcp import RawMcp, resolve_mcp
 from loops import in_loop
 from mcp_bench import Bench, bench, evil_server, program
 

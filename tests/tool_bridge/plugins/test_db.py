@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from execution_platform.exceptions import ToolDenied, ToolError, ToolTimeout
+from execution_platform.tool_bridge.db import SqliteDatabase
 from loops import in_loop
 from servers import MissingServer, Postgres, postgres
 from tooling import Bench, bench
@@ -190,6 +191,14 @@ async def test_the_role_holds_without_the_second_net(
                 assert "canary" not in error.message
     assert await asyncio.to_thread(dump, server, database) == before
     assert (await tools.call("db_query", sql="SELECT DISTINCT tenant FROM items"))["rows"] == [["a"]]
+    await tools.close()
+
+
+@in_loop
+async def test_a_question_runs_where_nothing_can_be_written(tools: Bench) -> None:
+    """D1: its transaction reads, and so does every other of its session."""
+    for setting in ("transaction_read_only", "default_transaction_read_only"):
+        assert (await tools.call("db_query", sql=f"SHOW {setting}"))["rows"] == [["on"]], setting
     await tools.close()
 
 
@@ -399,6 +408,20 @@ def test_sqlite_holds_without_the_second_net(file: Path, tmp_path: Path, monkeyp
     """D2."""
     monkeypatch.setattr("execution_platform.tool_bridge.plugins.db.check_question", lambda statement: None)
     test_sqlite_is_read_and_never_written(file, tmp_path)
+
+
+def test_sqlites_file_is_read_only_without_the_authorizer_too(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D1: each of the two walls stands by itself."""
+    monkeypatch.setattr("execution_platform.tool_bridge.plugins.db.check_question", lambda statement: None)
+    monkeypatch.setattr(SqliteDatabase, "_may_read", lambda self, *asked: sqlite3.SQLITE_OK)
+    tools = on_file(file, tmp_path / "ws")
+    before = file.read_bytes()
+    for statement in ("INSERT INTO items VALUES (99, 'x')", "DELETE FROM items", "DROP TABLE items"):
+        with pytest.raises(ToolError, match="SQLITE_READONLY"):
+            tools.run("db_query", sql=statement)
+    assert file.read_bytes() == before
 
 
 def test_an_endless_question_to_sqlite_ends(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from execution_platform.config.exec import ExecConfig, RawExec, resolve_exec
+from execution_platform.config.exec import ExecConfig
 from execution_platform.config.values import PermissionLevel
+from execution_platform.config.written.exec import RawExec, resolve_exec
 from execution_platform.exceptions import ConfigError, InvalidToolArguments, SandboxUnavailable, ToolDenied, ToolError
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.plugins.exec import NAMES, ExecCommand, Runner, exec_tools, why_absent
@@ -249,6 +250,12 @@ async def test_without_a_sandbox_the_tools_are_not_there(config: ExecConfig, sai
         with pytest.raises(SandboxUnavailable, match=said) as caught:
             await registry.invoke(name, {}, context=ToolContext(workspace=tmp_path, call_id="c"))
         assert caught.value.code == "sandbox_unavailable"
+
+
+def test_a_sandbox_that_is_there_switches_nothing_on() -> None:
+    """X2: commands are the operator's decision, and not that of what is installed."""
+    assert exec_tools(ExecConfig(), Bubblewrap()) == []
+    assert [tool.name for tool in exec_tools(ON, Bubblewrap())] == list(NAMES)
 
 
 # --- X7 ---

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from execution_platform import _json
-from execution_platform.config.tools import RawTools
+from execution_platform.config.written.tools import RawTools
 from execution_platform.exceptions import InvalidToolArguments, ToolDenied, ToolError
 from loops import in_loop
 from tooling import bench

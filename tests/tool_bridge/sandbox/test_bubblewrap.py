@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,9 @@ async def test_only_what_is_limited_in_size_can_be_written(tmp_path: Path) -> No
         "for f in / /dev /etc /run /usr /home /mnt; do echo x > $f/made 2>/dev/null && echo $f; done"
     )
     assert outcome.stdout == b""
+    limits = Limits()
+    sizes = await Box(tmp_path).sh("df -k --output=size /tmp /dev/shm | tail -n 2")
+    assert [int(size) for size in sizes.stdout.split()] == [limits.scratch // 1024] * 2
 
 
 # --- X3 ---
@@ -142,6 +146,7 @@ async def test_nothing_of_the_gateway_is_inherited(tmp_path: Path, monkeypatch: 
     seen = outcome.stdout.decode(errors="replace")
     assert str(tmp_path) not in seen
     assert "memfd" not in seen
+    assert len(re.findall(r"^/proc/[0-9]+$", seen, re.MULTILINE)) < 10
     names = await box.python(
         "import os; print(sorted(os.environ))\nprint([fd for fd in range(256) if os.path.exists(f'/proc/self/fd/{fd}')])"
     )

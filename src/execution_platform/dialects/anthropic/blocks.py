@@ -50,20 +50,25 @@ class Target:
     profile: ModelProfile
     names: NameMap
     losses: list[Loss] = field(default_factory=list[Loss])
-    paths: list[str] = field(init=False)
-    """Where each message stood in the caller's request: text with a slot of its own is not counted."""
     marks: int = field(default=0, init=False)
     """Cache marks written so far."""
     same: bool = field(init=False)
     """The request came in this dialect."""
+    _paths: list[str] = field(init=False, default_factory=list[str])
 
     def __post_init__(self) -> None:
         self.same = self.request.dialect == NAME
-        self.paths, inline = [], 0
-        for message in self.request.messages:
-            is_top = message.placement == "top"
-            self.paths.append("system" if is_top else f"messages[{inline}]")
-            inline += not is_top
+
+    @property
+    def paths(self) -> list[str]:
+        """Where each message stood in the caller's request: text with a slot of its own is not counted."""
+        if not self._paths:
+            inline = 0
+            for message in self.request.messages:
+                is_top = message.placement == "top"
+                self._paths.append("system" if is_top else f"messages[{inline}]")
+                inline += not is_top
+        return self._paths
 
     @property
     def provider(self) -> str | None:

@@ -5,6 +5,7 @@ bytes contain `message_` or `error`, and those that do not look like deltas: fro
 passed on. Everything is metered with the merge function of the decoder.
 """
 
+import re
 from typing import cast
 
 from execution_platform import _json
@@ -13,6 +14,7 @@ from execution_platform.dialects.anthropic.response import decode_finish, read_m
 from execution_platform.dialects.anthropic.stream_decode import Sniffer, read_error_body
 from execution_platform.dialects.anthropic.usage import decode_usage, merge
 from execution_platform.dialects.base import Metered, Peek
+from execution_platform.dialects.shape import Shape, count_frames, end_of_texts, shape_of
 from execution_platform.dialects.sse import Frame, FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, Taker, body_object
 
@@ -33,9 +35,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes with the target's model; usage is always reported."""
-    del usage
+    del usage, thinks
     return body if peek.model == model else _json.patch(body, {"model": model})
 
 
@@ -66,6 +68,15 @@ def _is_content(event: Object) -> bool:
 _SEAMS = Seams(b'event: content_block_delta\ndata: {"')
 
 
+_TEXT = re.compile(
+    rb'event: content_block_delta\ndata: [^\n]*?"delta"\s*:\s*\{\s*"type"\s*:\s*"(?:text|thinking)_delta"\s*,'
+    rb'\s*"(?:text|thinking)"\s*:\s*"((?:[^"\\]|\\.)*)"'
+)
+"""A frame of text or of thinking."""
+_SHAPES = 16
+"""Of how many reads the shape of text frames is looked for: every block of an answer has another."""
+
+
 def _is_plain(data: bytes) -> bool:
     """Whether an event that came after the first content has nothing for the books, and the shape of an object."""
     return data.startswith(b'{"') and data.endswith(b"}") and b"message_" not in data and b"error" not in data
@@ -74,7 +85,7 @@ def _is_plain(data: bytes) -> bool:
 class StreamRelay:
     """One streamed answer on its way from provider to caller."""
 
-    __slots__ = ("_sniffer", "_splitter", "_usage", "metered")
+    __slots__ = ("_shape", "_shapes_left", "_sniffer", "_splitter", "_usage", "metered")
 
     def __init__(self, peek: Peek) -> None:
         del peek  # nothing of the request changes what is relayed
@@ -82,14 +93,30 @@ class StreamRelay:
         self._sniffer = Sniffer()
         self._splitter = FrameSplitter()
         self._usage: Object = {}
+        self._shape: Shape | None = None
+        self._shapes_left = _SHAPES
 
     def feed(self, data: bytes) -> bytes:
         """The complete frames so far."""
         whole = self._splitter.feed(self._sniffer.stream_bytes(data))
-        if not whole:
-            return whole
-        looks = not self.metered.committed or not _SEAMS.frames(whole) or b"message_" in whole or b"error" in whole
-        return self._look(whole) if looks else whole
+        return whole if not whole or self._passes(whole) else self._look(whole)
+
+    def _passes(self, whole: bytes) -> bool:
+        """Whether these frames are more of what has begun, and have nothing for the books."""
+        if not self.metered.committed:
+            return False
+        if self._shape is not None and count_frames(self._shape, whole):
+            return True
+        if not _SEAMS.frames(whole) or whole.find(b"message_") >= 0 or whole.find(b"error") >= 0:
+            return False
+        self._learn(whole[: whole.find(b"\n\n") + 2])
+        return True
+
+    def _learn(self, frame: bytes) -> None:
+        """Take the shape of text frames from one that was read, or is known to be no other."""
+        if self._shapes_left:
+            self._shapes_left -= 1
+            self._shape = shape_of(frame, _TEXT)
 
     def pieces(self, shown: bytes) -> int:
         """How many pieces of the answer are in what was shown last."""
@@ -107,13 +134,18 @@ class StreamRelay:
         return self._splitter.pending if metered.finished else b""
 
     def _look(self, whole: bytes) -> bytes:
-        """Read the frames one by one; those before the first that is none."""
-        shown = 0
+        """Read the frames one by one, of texts that follow one another the first; those before the first that is none."""
+        shown = passed = 0
         for block in split_frames(whole):
-            frame = read_frame(block)
-            if frame is not None and frame.data and not self._reads(frame):
-                return whole[:shown]
-            shown += len(block)
+            begin, shown = shown, shown + len(block)
+            frame = read_frame(block) if begin >= passed else None
+            if frame is None or not frame.data:
+                continue
+            if not self._reads(frame):
+                return whole[:begin]
+            if self._shape is None and self.metered.committed:
+                self._learn(block)
+                passed = shown if self._shape is None else end_of_texts(self._shape, whole, shown)
         return whole
 
     def _reads(self, frame: Frame) -> bool:

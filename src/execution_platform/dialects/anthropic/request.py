@@ -17,6 +17,7 @@ from execution_platform.dialects.anthropic.parts import (
     expect_object_or_str,
     expect_str,
 )
+from execution_platform.dialects.anthropic.plain import plain_message
 from execution_platform.dialects.anthropic.settings import encode_settings
 from execution_platform.dialects.anthropic.tools import (
     decode_choice,
@@ -114,10 +115,12 @@ def _messages(take: Taker) -> list[Message]:
     value = take.any("messages")
     if value is None:
         raise InvalidRequest("messages: required member is missing; send a list of messages", param="messages")
-    return [_message(Taker(entry, f"messages[{i}]")) for i, entry in enumerate(as_list(value, "messages"))]
+    return [plain_message(entry) or decode_message(entry, i) for i, entry in enumerate(as_list(value, "messages"))]
 
 
-def _message(take: Taker) -> Message:
+def decode_message(value: object, index: int) -> Message:
+    """One message in full. Raises `InvalidRequest` naming the member at fault."""
+    take = Taker(value, f"messages[{index}]")
     word = take.need("role")
     role = _ROLES.get(word)
     if role is None:

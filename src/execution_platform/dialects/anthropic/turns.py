@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from execution_platform.dialects.anthropic.blocks import Target, encode_call, encode_part, encode_parts, encode_result
+from execution_platform.dialects.anthropic.plain import CALLS_ALONE, call_block, result_block, text_block
 from execution_platform.dialects.anthropic.wire import NAME
 from execution_platform.dialects.losses import foreign_extra
 from execution_platform.dialects.take import Object, merged
@@ -31,19 +32,6 @@ class Turns:
     messages: list[Object]
 
 
-@dataclass(slots=True)
-class _Turn:
-    """One entry of `messages` on its way."""
-
-    role: str
-    content: str | list[Object]
-    source: int
-    path: str
-
-    def wire(self) -> Object:
-        return {"role": self.role, "content": self.content}
-
-
 def encode_turns(target: Target) -> Turns:
     """The turns of the request. What cannot be carried is recorded on `target`."""
     messages = target.request.messages
@@ -55,12 +43,14 @@ def encode_turns(target: Target) -> Turns:
     rest = [(index, messages[index]) for index in range(top, len(messages)) if messages[index].placement != "top"]
     if target.same:
         return Turns(system, _same(rest, target))
-    turns = _Arranger(target, rest).run()
-    turns = _placed(turns, target)
+    arranger = _Arranger(target, rest)
+    arranger.run()
+    turns = _placed(arranger.turns, target) if arranger.has_system else arranger.turns
     if not turns and system is not None:
         return _system_only(system, target)
-    _check_prefill(turns, target)
-    return Turns(system, [turn.wire() for turn in turns])
+    if turns:
+        _check_prefill(turns, arranger.sources[-1], target)
+    return Turns(system, turns)
 
 
 def _goes_to_top(message: Message, target: Target) -> bool:
@@ -138,29 +128,38 @@ def _marked(blocks: Sequence[Object]) -> list[Object]:
 
 
 class _Arranger:
-    """Writes turns in the order the API demands."""
+    """Writes turns in the order the API demands.
+
+    An agent's request has thousands of parts of which nothing is lost, so where a part stood is put into words only for those
+    that are not plain.
+    """
 
     def __init__(self, target: Target, rest: Sequence[tuple[int, Message]]) -> None:
+        self.turns: list[Object] = []
+        self.sources: list[int] = []
+        """The message that each turn was made of."""
+        self.has_system = False
         self._target = target
         self._rest = rest
-        self._turns: list[_Turn] = []
         self._used: set[str] = set()
         """Call ids already given out."""
         self._done: set[tuple[int, int]] = set()
         """Results that stand in their turn already, by message and part."""
+        self._spent: set[int] = set()
+        """Messages of one such result and nothing else."""
 
-    def run(self) -> list[_Turn]:
+    def run(self) -> None:
         for place, (index, message) in enumerate(self._rest):
-            path = self._target.paths[index]
-            if message.extra or message.name is not None:
-                self._leftovers(message, path)
-            if message.role in _SYSTEM:
-                self._add("system", self._plain(message, path), index, path)
-            elif message.role == "assistant":
-                self._assistant(place, index, message, path)
-            else:
-                self._user(index, message, path)
-        return self._turns
+            extra, role = message.extra, message.role
+            if (extra and extra != CALLS_ALONE) or message.name is not None:
+                self._leftovers(message, self._target.paths[index])
+            if role == "assistant":
+                self._assistant(place, index, message)
+            elif role in _SYSTEM:
+                self.has_system = True
+                self._add("system", self._plain(message, index), index)
+            elif index not in self._spent:
+                self._user(index, message)
 
     def _leftovers(self, message: Message, path: str) -> None:
         target = self._target
@@ -168,36 +167,44 @@ class _Arranger:
             target.lose(f"{path}.name", "messages have no author name")
         target.losses.extend(foreign_extra(message.extra, target.request.dialect, NAME, path=path))
 
-    def _add(self, role: str, content: str | list[Object], index: int, path: str) -> None:
+    def _add(self, role: str, content: str | list[Object], index: int) -> None:
         if not content:
             return
-        last = self._turns[-1] if self._turns else None
-        if last is not None and last.source == index and last.role == role and isinstance(last.content, list):
-            last.content.extend(_as_blocks(content))
-        else:
-            self._turns.append(_Turn(role, content, index, path))
+        turns = self.turns
+        if turns and self.sources[-1] == index and turns[-1]["role"] == role:
+            before = turns[-1]["content"]
+            if isinstance(before, list):
+                cast("list[Object]", before).extend(_as_blocks(content))
+                return
+        turns.append({"role": role, "content": content})
+        self.sources.append(index)
 
-    def _plain(self, message: Message, path: str) -> str | list[Object]:
+    def _plain(self, message: Message, index: int) -> str | list[Object]:
         if isinstance(message.content, str):
             return message.content
-        return _system_blocks(message, path, self._target)
+        return _system_blocks(message, self._target.paths[index], self._target)
 
-    def _user(self, index: int, message: Message, path: str) -> None:
+    def _where(self, index: int, number: int) -> str:
+        return f"{self._target.paths[index]}.content[{number}]"
+
+    def _user(self, index: int, message: Message) -> None:
         if isinstance(message.content, str) and message.role == "user":
-            self._add("user", message.content, index, path)
+            self._add("user", message.content, index)
             return
         blocks: list[Object] = []
         for number, part in enumerate(message.parts):
-            if isinstance(part, ToolResultPart):
-                if (index, number) in self._done:
-                    continue
-                if part.kind in ("function", "custom"):
-                    blocks.extend(self._orphan(part, f"{path}.content[{number}]"))
-                    continue
-            block = encode_part(part, f"{path}.content[{number}]", self._target)
+            block = text_block(part)
+            if block is None:
+                if isinstance(part, ToolResultPart):
+                    if (index, number) in self._done:
+                        continue
+                    if part.kind in ("function", "custom"):
+                        blocks.extend(self._orphan(part, self._where(index, number)))
+                        continue
+                block = encode_part(part, self._where(index, number), self._target)
             if block is not None:
                 blocks.append(block)
-        self._add("user", blocks, index, path)
+        self._add("user", blocks, index)
 
     def _orphan(self, part: ToolResultPart, path: str) -> list[Object]:
         """A result without its call, which the API refuses, as text that the model can still read."""
@@ -208,28 +215,32 @@ class _Arranger:
         head: Object = {"type": "text", "text": f"Result{named} (call {part.call_id}):"}
         return [head, *_as_blocks(cast("str | list[Object]", inner))] if inner else [head]
 
-    def _assistant(self, place: int, index: int, message: Message, path: str) -> None:
-        target = self._target
+    def _assistant(self, place: int, index: int, message: Message) -> None:
         if isinstance(message.content, str):
-            self._add("assistant", message.content, index, path)
+            self._add("assistant", message.content, index)
             return
         blocks: list[Object] = []
         ids: dict[str, str] = {}
         for number, part in enumerate(message.parts):
-            here = f"{path}.content[{number}]"
-            if isinstance(part, ToolCallPart) and part.kind in ("function", "custom"):
-                ids[part.call_id] = wire = self._unique(part.call_id)
-                block = encode_call(part, wire, here, target)
-            elif isinstance(part, MediaPart):
-                target.lose(here, f"{part.kind} in an assistant turn", "content")
-                block = None
-            else:
-                block = encode_part(part, here, target)
+            block = text_block(part)
+            if block is None:
+                block = self._said(part, index, number, ids)
             if block is not None:
                 blocks.append(block)
-        self._add("assistant", blocks, index, path)
+        self._add("assistant", blocks, index)
         if ids:
-            self._results(place, ids, index, path)
+            self._results(place, ids, index)
+
+    def _said(self, part: Part, index: int, number: int, ids: dict[str, str]) -> Object | None:
+        """A part of an assistant turn that is no plain text; `ids` are those of its calls so far."""
+        target = self._target
+        if isinstance(part, ToolCallPart) and part.kind in ("function", "custom"):
+            ids[part.call_id] = wire = self._unique(part.call_id)
+            return call_block(part, wire, target.names) or encode_call(part, wire, self._where(index, number), target)
+        if isinstance(part, MediaPart):
+            target.lose(self._where(index, number), f"{part.kind} in an assistant turn", "content")
+            return None
+        return encode_part(part, self._where(index, number), target)
 
     def _unique(self, call_id: str) -> str:
         wire = legal_call_id(call_id)
@@ -240,10 +251,8 @@ class _Arranger:
         self._used.add(wire)
         return wire
 
-    def _results(self, place: int, ids: dict[str, str], index: int, path: str) -> None:
-        """The turn after a turn with calls: one result for each, and only then the rest."""
-        target = self._target
-        missing = dict(ids)
+    def _results(self, place: int, missing: dict[str, str], index: int) -> None:
+        """The turn after a turn with calls, of which all are missing yet: one result for each, and only then the rest."""
         results: list[Object] = []
         moved: list[Object] = []
         source = index
@@ -255,25 +264,45 @@ class _Arranger:
                 # The id is used anew: what follows answers the later call.
                 for call in message.tool_calls:
                     if call.call_id in missing:
-                        self._stand_in(missing.pop(call.call_id), results, path)
+                        self._stand_in(missing.pop(call.call_id), results, index)
                 continue
-            here = target.paths[later]
-            for number, part in enumerate(message.parts):
-                if not isinstance(part, ToolResultPart) or part.call_id not in missing or (later, number) in self._done:
-                    continue
-                self._done.add((later, number))
+            if later not in self._spent and self._answers(later, message.parts, missing, results=results, moved=moved):
                 source = later
-                where = f"{here}.content[{number}]"
-                block = encode_result(part, missing.pop(part.call_id), where, target)
-                if block is not None:
-                    moved += self._media(block, where)
-                    results.append(block)
         for wire in missing.values():
-            self._stand_in(wire, results, path)
-        self._turns.append(_Turn("user", [*results, *moved], source, path))
+            self._stand_in(wire, results, index)
+        self.turns.append({"role": "user", "content": [*results, *moved]})
+        self.sources.append(source)
 
-    def _stand_in(self, wire: str, results: list[Object], path: str) -> None:
-        self._target.lose(path, f"call {wire!r} has no result; a note that there is none stands in")
+    def _answers(
+        self, index: int, parts: Sequence[Part], missing: dict[str, str], *, results: list[Object], moved: list[Object]
+    ) -> bool:
+        """Take the results of missing calls out of a message; whether there was one."""
+        found = False
+        for number, part in enumerate(parts):
+            if not isinstance(part, ToolResultPart) or part.call_id not in missing or (index, number) in self._done:
+                continue
+            if len(parts) == 1:
+                self._spent.add(index)
+            else:
+                self._done.add((index, number))
+            found = True
+            wire = missing.pop(part.call_id)
+            block = result_block(part, wire) or self._result(part, wire, (index, number), moved)
+            if block is not None:
+                results.append(block)
+        return found
+
+    def _result(self, part: ToolResultPart, call_id: str, at: tuple[int, int], moved: list[Object]) -> Object | None:
+        """A result that is not plain; `moved` gets media that the target takes only outside of it."""
+        path = self._where(*at)
+        block = encode_result(part, call_id, path, self._target)
+        if block is not None:
+            moved += self._media(block, path)
+        return block
+
+    def _stand_in(self, wire: str, results: list[Object], index: int) -> None:
+        what = f"call {wire!r} has no result; a note that there is none stands in"
+        self._target.lose(self._target.paths[index], what)
         note = "No result was recorded for this call."
         results.append({"type": "tool_result", "tool_use_id": wire, "content": note, "is_error": True})
 
@@ -294,27 +323,32 @@ def _as_blocks(content: str | list[Object]) -> list[Object]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _placed(turns: Sequence[_Turn], target: Target) -> list[_Turn]:
+def _content(turn: Object) -> str | list[Object]:
+    return cast("str | list[Object]", turn["content"])
+
+
+def _placed(turns: Sequence[Object], target: Target) -> list[Object]:
     """System turns joined, and made reminders where they may not stand."""
-    joined: list[_Turn] = []
+    joined: list[Object] = []
     for turn in turns:
         last = joined[-1] if joined else None
-        if turn.role == "system" and last is not None and last.role == "system":
-            last.content = [*_as_blocks(last.content), *_as_blocks(turn.content)]
+        if turn["role"] == "system" and last is not None and last["role"] == "system":
+            last["content"] = [*_as_blocks(_content(last)), *_as_blocks(_content(turn))]
         else:
             joined.append(turn)
     for number, turn in enumerate(joined):
-        if turn.role != "system":
+        if turn["role"] != "system":
             continue
-        before = joined[number - 1].role if number else None
-        after = joined[number + 1].role if number + 1 < len(joined) else "assistant"
+        before = joined[number - 1]["role"] if number else None
+        after = joined[number + 1]["role"] if number + 1 < len(joined) else "assistant"
         if target.profile.mid_system == "native" and before == "user" and after == "assistant":
             continue
-        turn.role = "user"
-        if isinstance(turn.content, str):
-            turn.content = f"<system-reminder>\n{turn.content}\n</system-reminder>"
+        content = _content(turn)
+        turn["role"] = "user"
+        if isinstance(content, str):
+            turn["content"] = f"<system-reminder>\n{content}\n</system-reminder>"
         else:
-            turn.content = _marked(turn.content)
+            turn["content"] = _marked(content)
     return joined
 
 
@@ -326,25 +360,27 @@ def _system_only(system: str | list[Object], target: Target) -> Turns:
     return Turns(system[:-1] or None, [{"role": "user", "content": system[-1:]}])
 
 
-def _check_prefill(turns: list[_Turn], target: Target) -> None:
-    """A last turn of the assistant is continued, if the model does that at all."""
-    if not turns or turns[-1].role != "assistant":
-        return
+def _check_prefill(turns: list[Object], source: int, target: Target) -> None:
+    """A last turn of the assistant, which message `source` made, is continued, if the model does that at all."""
     last = turns[-1]
-    blocks = _as_blocks(last.content)
-    if blocks[-1].get("type") != "text":
+    if last["role"] != "assistant":
+        return
+    content = _content(last)
+    text = content if isinstance(content, str) else content[-1].get("text", "")
+    if not isinstance(content, str) and content[-1].get("type") != "text":
         return
     if not target.profile.prefill:
-        target.lose(last.path, "the start of an answer, which the target does not continue", "content")
+        path = target.paths[source]
+        target.lose(path, "the start of an answer, which the target does not continue", "content")
         turns.pop()
         return
     # The API refuses a last text that ends in white space.
-    trimmed = str(blocks[-1]["text"]).rstrip()
-    if isinstance(last.content, str):
-        last.content = trimmed
+    trimmed = str(text).rstrip()
+    if isinstance(content, str):
+        last["content"] = trimmed
     elif trimmed:
-        last.content[-1] = {**blocks[-1], "text": trimmed}
+        content[-1] = {**content[-1], "text": trimmed}
     else:
-        last.content.pop()
-    if not last.content:
+        content.pop()
+    if not last["content"]:
         turns.pop()

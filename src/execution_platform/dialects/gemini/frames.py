@@ -15,6 +15,7 @@ from execution_platform.exceptions import ErrorKind, ProtocolError
 
 _MARK: Final = re.compile(rb'["\\{}]')
 _QUOTE, _ESCAPE, _OPEN = b'"\\{'
+_CR, _LF = b"\r\n"
 _BLANK: Final = b" \t\r\n"
 _ENDS: Final = (b"\r\n\r\n", b"\n\n")
 MAX_BARE: Final = 64 * 1024
@@ -126,7 +127,7 @@ def _plain(data: bytes) -> list[bytes] | None:
         return None
     found: list[bytes] = []
     for block in data[: -len(end)].split(end):
-        if not block.startswith(b"data: ") or b"\n" in block or b"\r" in block:
+        if not block.startswith(b"data: ") or _LF in block or _CR in block:
             return None
         found.append(block[6:])
     return found
@@ -134,11 +135,11 @@ def _plain(data: bytes) -> list[bytes] | None:
 
 def texts_of(whole: bytes) -> list[bytes]:
     """The JSON texts of whole frames."""
-    if b"\r" in whole:
+    if _CR in whole:
         whole = whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     found: list[bytes] = []
     for block in whole.split(b"\n\n"):
-        if block.startswith(b"data: ") and b"\n" not in block:
+        if block.startswith(b"data: ") and _LF not in block:
             found.append(block[6:])
         elif block:
             found += _odd(block)

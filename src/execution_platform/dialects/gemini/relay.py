@@ -26,6 +26,8 @@ from execution_platform.exceptions import ProtocolError
 from execution_platform.spi.response import Finish
 
 _PEEKED: Final = frozenset({"model", "generationConfig", "generation_config", "tools"})
+_MANY: Final = 4
+"""Frames in one read."""
 _USAGE: Final = b'"usageMetadata"'
 _SEAMS: Final = Seams()
 _SEAMS_CRLF: Final = Seams(end=b"\r\n\r\n")
@@ -33,13 +35,13 @@ _SEPARATORS: Final = b" \t\r\n[],\xef\xbb\xbf"
 
 
 def _tells(whole: bytes) -> bool:
-    """Whether a read must be looked at frame by frame. One plain search after the other is the fastest way to know."""
+    """Whether a read must be looked at frame by frame. One plain search after the other is the fastest way to know; `in` first takes the piece for a number."""
     return (
-        b'"finishReason"' in whole
-        or b'"functionCall"' in whole
-        or b'"error"' in whole
-        or b'"promptFeedback"' in whole
-        or b'"webSearchQueries"' in whole
+        whole.find(b'"finishReason"') >= 0
+        or whole.find(b'"functionCall"') >= 0
+        or whole.find(b'"error"') >= 0
+        or whole.find(b'"promptFeedback"') >= 0
+        or whole.find(b'"webSearchQueries"') >= 0
     )
 
 
@@ -61,9 +63,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes: the path names the model, and usage is always reported. A model in the body is replaced."""
-    del usage
+    del usage, thinks
     return body if peek.model is None else _json.patch(body, {"model": resource(model)})
 
 
@@ -182,18 +184,36 @@ class StreamRelay:
         return b"".join(texts)
 
     def _scan(self, whole: bytes) -> bytes:
-        """Look at one read, unless it says nothing but more text and a newer usage; the frames before the first that is none."""
-        if self.metered.committed and self._shape.frames(whole) and not _tells(whole):
-            at = whole.rfind(_USAGE)
-            if at < 0:
-                return whole
-            count = _COUNT.search(whole, at)
-            if count is not None:
-                self._waiting = whole
-                if int(count[1]) >= self._report_at:
-                    self._report_at = int(count[1]) + REPORT_EVERY
-                    self._report()
-                return whole
+        """The frames of one read before the first that is none; of many the first and the last tell most."""
+        if self._passes(whole):
+            return whole
+        blocks = split_frames(whole)
+        if len(blocks) < _MANY:
+            return self._look_at(whole)
+        middle = b"".join(blocks[1:-1])
+        shown = self._look_at(blocks[0])
+        if self.metered.broken is None:
+            shown += middle if self._passes(middle) else self._look_at(middle)
+        return shown if self.metered.broken is not None else shown + self._look_at(blocks[-1])
+
+    def _passes(self, whole: bytes) -> bool:
+        """Whether these frames say nothing but more text and a newer usage."""
+        if not self.metered.committed or not self._shape.frames(whole) or _tells(whole):
+            return False
+        at = whole.rfind(_USAGE)
+        if at < 0:
+            return True
+        count = _COUNT.search(whole, at)
+        if count is None:
+            return False
+        self._waiting = whole
+        if int(count[1]) >= self._report_at:
+            self._report_at = int(count[1]) + REPORT_EVERY
+            self._report()
+        return True
+
+    def _look_at(self, whole: bytes) -> bytes:
+        """Read the frames one by one; those before the first that is none."""
         self._report()
         self._shape = _SEAMS_CRLF if whole.endswith(b"\r\n\r\n") else _SEAMS
         for number, text in enumerate(texts_of(whole)):

@@ -16,9 +16,9 @@ _CONTENT = ("token", "thinking", "tool_call")
 _SEAMS = Seams(b'event: token\ndata: {"')
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes with the target's model."""
-    del peek, usage
+    del peek, usage, thinks
     return _json.patch(body, {"model": model})
 
 

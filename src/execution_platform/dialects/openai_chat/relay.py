@@ -17,8 +17,8 @@ from execution_platform.dialects.base import Metered, Peek
 from execution_platform.dialects.openai_chat.finish import decode_finish
 from execution_platform.dialects.openai_chat.reasoning import DETAILS, FIELDS
 from execution_platform.dialects.openai_chat.response import parse_answer
-from execution_platform.dialects.openai_chat.shape import Shape, count_frames, shape_of
 from execution_platform.dialects.openai_chat.usage import Tally, usage_of
+from execution_platform.dialects.shape import Shape, count_frames, end_of_texts, shape_of
 from execution_platform.dialects.sse import FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, body_object, wrong
 from execution_platform.exceptions import ProtocolError, ProviderError
@@ -36,6 +36,8 @@ _PEEKED: Mapping[str, type] = {
 _NONE: tuple[object, ...] = (None, [])
 _OPEN_END = re.compile(rb'"finish_reason"\s*:\s*null(?:\s*\}\s*\]\s*,\s*("usage"\s*:\s*null))?')
 """What a chunk says that ends nothing, in its server's spelling."""
+_TEXT = re.compile(rb'data:[^\n]*?"delta"\s*:\s*\{\s*"content"\s*:\s*"([^"\\]*)"')
+"""A frame of text."""
 _EXPECTED: Mapping[type, str] = {str: "a string", bool: "true or false", int: "an integer", dict: "an object"}
 
 
@@ -60,8 +62,9 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
     """The caller's bytes with the target's model, and with usage reporting switched on unless the target refuses that."""
+    del thinks
     changes: Object = {"model": model}
     if peek.stream and usage and not peek.include_usage:
         given = body_object(body).get("stream_options")
@@ -156,7 +159,7 @@ class Reader:
     def _learn_shape(self, quiet: bytes) -> None:
         """Take the shape of text frames from the first of some frames that concern nobody."""
         self._shapes_left -= 1
-        self._shape = shape_of(quiet[: quiet.find(b"\n\n") + 2])
+        self._shape = shape_of(quiet[: quiet.find(b"\n\n") + 2], _TEXT)
 
     def skips(self, data: bytes) -> bool:
         """Whether nothing in these frames concerns the books.
@@ -175,6 +178,10 @@ class Reader:
         if quiet and self._shape is None and self._shapes_left:
             self._learn_shape(data)
         return quiet
+
+    def past_texts(self, whole: bytes, start: int) -> int:
+        """Where the frames of text end that begin at `start`; `start` as far as that is not known."""
+        return start if self._shape is None else end_of_texts(self._shape, whole, start)
 
     def _is_quiet(self, data: bytes) -> bool:
         frames = _SEAMS.frames(data)
@@ -221,7 +228,8 @@ class Reader:
         if isinstance(delta, dict):
             told = cast("Object", delta)
             self._has_calls = self._has_calls or bool(told.get("tool_calls") or told.get("function_call"))
-            self.metered.committed = self.metered.committed or any(told.get(name) for name in _CONTENT)
+            if not self.metered.committed:
+                self.metered.committed = any(told.get(name) for name in _CONTENT)
         if isinstance(reason, str) and reason:
             self._finished.add(number)
             finish = decode_finish(reason, has_calls=self._has_calls, stop_reason=wire.get("stop_reason"))
@@ -288,12 +296,12 @@ class StreamRelay:
             if reader.skips(rest := whole[at:]):
                 reader.frames = 0
                 return shown + rest
-        cut = _last_frames(whole, at)
-        middle = whole[at:cut]
-        if middle and not reader.skips(middle):
-            return shown + self._read_all(whole[at:])
-        shown += middle
-        return shown + self._read_all(whole[cut:])
+        cut = reader.past_texts(whole, at)
+        if cut == at:
+            cut = _last_frames(whole, at)
+            if cut > at and not reader.skips(whole[at:cut]):
+                cut = at
+        return shown + whole[at:cut] + self._read_all(whole[cut:])
 
     def _is_body(self, data: bytes) -> bool:
         head = (self._splitter.pending + data).lstrip()

@@ -13,6 +13,7 @@ from typing import cast
 from execution_platform import _json
 from execution_platform.dialects.openai_chat.calls import encode_call, encode_legacy
 from execution_platform.dialects.openai_chat.content import encode_part, encode_parts
+from execution_platform.dialects.openai_chat.plain import plain_wires
 from execution_platform.dialects.openai_chat.reasoning import DETAILS, Thinking
 from execution_platform.dialects.openai_chat.wire import CONTENT, LEGACY, thought
 from execution_platform.dialects.take import Object, merged, put
@@ -36,7 +37,10 @@ def encode_messages(messages: Sequence[Message], target: Target) -> list[Object]
     """The wire's messages; what they cannot carry is recorded in `target`."""
     turns = _Turns(target)
     lead = next((index for index, each in enumerate(messages) if each.role not in _SYSTEM), len(messages))
+    is_foreign = not target.same
     for index, message in enumerate(messages):
+        if is_foreign and turns.plain(message):
+            continue
         path = f"messages[{index}]"
         target.lose_extra(message.extra, path)
         if message.role in _SYSTEM:
@@ -84,6 +88,17 @@ class _Turns:
         if self._waiting:
             self.out.append({"role": "user", "content": self._waiting})
             self._waiting = []
+
+    def plain(self, message: Message) -> bool:
+        """Write a message of another dialect, if it has one of the plain forms; whether it was written."""
+        wires = plain_wires(message, self._target)
+        if wires is None:
+            return False
+        self.out += wires.results
+        if wires.rest is not None:
+            self.flush()
+            self.out.append(wires.rest)
+        return True
 
     def _add(self, role: str, message: Message, members: Object) -> None:
         wire: Object = {"role": role}

@@ -189,6 +189,8 @@ def envelope_of(answer: Answer, *, model: str | None, created: int | None, tier:
         "model": model or answer.downstream.model,
         "output": [],
         "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "store": False,
         "temperature": None,
         "tool_choice": "auto",
         "tools": [],

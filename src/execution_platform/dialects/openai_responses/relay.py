@@ -11,6 +11,7 @@ from execution_platform.dialects import openai_errors
 from execution_platform.dialects.base import Metered, Peek
 from execution_platform.dialects.openai_responses.response import decode_finish, parse_answer
 from execution_platform.dialects.openai_responses.usage import decode_usage
+from execution_platform.dialects.openai_responses.wire import SEALED
 from execution_platform.dialects.sse import Frame, FrameSplitter, Seams, count_pieces, read_frame, split_frames
 from execution_platform.dialects.take import Object, Taker, body_object
 
@@ -33,10 +34,20 @@ def peek(body: bytes) -> Peek:
     )
 
 
-def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True) -> bytes:
-    """The caller's bytes with the target's model; usage is always reported."""
+def patch(body: bytes, peek: Peek, model: str, *, usage: bool = True, thinks: bool = False) -> bytes:
+    """The caller's bytes with the target's model, and with `store` switched off: what is kept of an answer is kept by the gateway.
+
+    Thoughts that the provider does not keep come back to it sealed, so they are asked for. Usage is always reported.
+    """
     del usage
-    return body if peek.model == model else _json.patch(body, {"model": model})
+    changes: Object = {} if peek.model == model else {"model": model}
+    members = body_object(body)
+    if members.get("store") is not False:
+        changes["store"] = False
+        include = cast("list[object]", members.get("include") or [])
+        if thinks and SEALED not in include:
+            changes["include"] = [*include, SEALED]
+    return _json.patch(body, changes) if changes else body
 
 
 def meter(body: bytes) -> Metered:

@@ -14,7 +14,7 @@ from execution_platform.dialects.openai_responses import settings
 from execution_platform.dialects.openai_responses.items import decode_items
 from execution_platform.dialects.openai_responses.tools import decode_choice, decode_tools, encode_tools
 from execution_platform.dialects.openai_responses.turns import encode_messages
-from execution_platform.dialects.openai_responses.wire import NAME
+from execution_platform.dialects.openai_responses.wire import NAME, SEALED
 from execution_platform.dialects.take import Object, Taker, as_list, as_str, merged, put
 from execution_platform.dialects.target import Target
 from execution_platform.dialects.toolnames import NameMap
@@ -25,7 +25,7 @@ from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import CachePolicy, ChatRequest, Continuation, OutputFormat, Reasoning, Safety
 
 LOGPROBS = "message.output_text.logprobs"
-_SERVED = frozenset({"reasoning.encrypted_content", LOGPROBS})
+_SERVED = frozenset({SEALED, LOGPROBS})
 _KINDS: Mapping[str, Literal["text", "json"]] = {"text": "text", "json_object": "json"}
 
 

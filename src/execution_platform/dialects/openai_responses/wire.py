@@ -13,6 +13,8 @@ NAME = "openai_responses"
 ORIGIN = Origin(dialect=NAME)
 ENCRYPTED = "encrypted"
 """Signature kind of `encrypted_content`."""
+SEALED = "reasoning.encrypted_content"
+"""What `include` names so that thoughts come with a token that carries them."""
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 
 

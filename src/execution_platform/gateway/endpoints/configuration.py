@@ -80,7 +80,7 @@ async def rollback(
     if not isinstance(version, str) or body.keys() != {"version"}:
         raise UnprocessableRequest("give the version and nothing else: GET /v1/config/versions", param="version")
     before = state.snapshot.version
-    await state.lifecycle.rollback(version, principal.subject)
+    await state.switches.rollback(version, principal.subject)
     workers = await state.following.serves("rollback", principal.subject)
     await state.access.note(principal, "config.rollback", _KIND, version, {"before": before}, request_id)
     return {"before": before, "workers": workers, **view(state)}

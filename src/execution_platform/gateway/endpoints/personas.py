@@ -55,8 +55,11 @@ async def put_persona(
     request_id: RequestId,
     body: dict[str, Any] = Body(...),  # noqa: B008, FAST002
 ) -> dict[str, Any]:
-    """Set or change a persona for all requests from now on, over reloads too. The body has the form of the configuration file."""
-    await state.lifecycle.switch_persona(name, body, principal.subject)
+    """Set or change a persona for all requests from now on, on every replica, over reloads and restarts too.
+
+    The body has the form of the configuration file.
+    """
+    await state.switches.switch(name, body, principal.subject)
     await state.following.serves("persona", principal.subject)
     await state.access.note(principal, "persona.switch", "persona", name, {"changed": sorted(body)}, request_id)
     return view(state, name)
@@ -65,7 +68,7 @@ async def put_persona(
 @router.delete("/{name}")
 async def delete_persona(name: str, state: GatewayState, principal: Caller, request_id: RequestId) -> dict[str, Any]:
     """Take back a switch: what the files say of the persona counts again. 404 when it was not switched."""
-    await state.lifecycle.forget_persona(name, principal.subject)
+    await state.switches.forget(name, principal.subject)
     await state.following.serves("persona", principal.subject)
     await state.access.note(principal, "persona.forget", "persona", name, {}, request_id)
     return {"name": name, "version": state.snapshot.version}

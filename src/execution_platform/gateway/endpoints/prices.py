@@ -9,8 +9,9 @@ from pydantic import Field
 
 from execution_platform.catalog import showing
 from execution_platform.catalog.prices import ANY, Source
-from execution_platform.config.pricing import RawPrice, price_override, told
+from execution_platform.config.pricing import told
 from execution_platform.config.problems import suggest
+from execution_platform.config.written.pricing import RawPrice, price_override
 from execution_platform.exceptions import RouterError, UnprocessableRequest
 from execution_platform.gateway.policy import Caller, GatewayState, RequestId
 from execution_platform.gateway.state import State

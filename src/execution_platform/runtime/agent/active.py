@@ -9,7 +9,8 @@ from execution_platform import _json
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Downstream
 from execution_platform.dialects.native import public_message
-from execution_platform.exceptions import BudgetExceeded, ExecutionPlatformError
+from execution_platform.exceptions import BudgetExceeded, ErrorKind, ExecutionPlatformError, PermissionDenied
+from execution_platform.identity.principal import Principal
 from execution_platform.runtime.agent.agent import Agent, Ears, End
 from execution_platform.runtime.agent.asking import Asking
 from execution_platform.runtime.agent.caller import Answerer, Calling, caller_permits
@@ -17,7 +18,7 @@ from execution_platform.runtime.agent.kernel import Caller, KernelModel
 from execution_platform.runtime.agent.limits import NANOS, StopReason
 from execution_platform.runtime.agent.log import RunLog
 from execution_platform.runtime.agent.order import Order
-from execution_platform.runtime.agent.reach import declared, permits_of
+from execution_platform.runtime.agent.reach import declared, may_use, permits_of
 from execution_platform.runtime.agent.setting import Setting
 from execution_platform.runtime.agent.splice import Splice
 from execution_platform.runtime.agent.store import Entry, RunLost, RunStore, utc
@@ -29,6 +30,7 @@ from execution_platform.spi.parts import ToolResultPart
 from execution_platform.spi.response import Finish, FinishReason
 from execution_platform.tool_bridge.approval import Approval, Approver, Permit
 from execution_platform.tool_bridge.context import ToolContext
+from execution_platform.tool_bridge.delegate import NAME as DELEGATING
 from execution_platform.tool_bridge.protocol import ToolResult
 from execution_platform.tool_bridge.provenance import Provenance
 
@@ -36,6 +38,13 @@ _FLUSH = 256
 """Events that are told without being written down, at most."""
 _RESTARTS = 2
 _STATUS: Mapping[StopReason, str] = {"stop": "done", "tool_calls": "done", "cancelled": "cancelled", "error": "failed"}
+
+
+class KeyRevoked(ExecutionPlatformError):
+    """Whoever began the run may not call any more."""
+
+    kind = ErrorKind.PERMISSION
+    code = "key_revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +81,12 @@ class Active(Ears):
         order = taken.order
         self._downstream = Downstream(order.request.model or "", taken.run_id, include_usage=True)
         self._encoder = dialect("native").stream_encoder(self._downstream)
+        self._who = order.principal
+        """The caller, as it was when somebody last looked."""
         caller = Caller(principal=order.principal, id=taken.run_id, run=taken.run_id)
-        self._model = KernelModel(caller, shop.snapshot, shop.books, turn_seconds=shop.turn_seconds)
+        self._model = KernelModel(
+            caller, shop.snapshot, shop.books, turn_seconds=shop.turn_seconds, standing=self._standing
+        )
         self._model.model = taken.model
         self._asking = Asking(
             store, taken.run_id, order.principal.subject, taken.key, tell=self._tell, waiting=self._wait
@@ -134,7 +147,9 @@ class Active(Ears):
             except ExecutionPlatformError as error:
                 clean = self._shop.snapshot().redactor.error(error)
                 reason: StopReason = "error"
-                if isinstance(error, BudgetExceeded):
+                if isinstance(error, KeyRevoked):
+                    reason = "key_revoked"
+                elif isinstance(error, BudgetExceeded):
                     reason = (
                         "token_budget_exceeded" if error.code == "token_budget_exceeded" else "cost_budget_exceeded"
                     )
@@ -155,7 +170,7 @@ class Active(Ears):
 
     async def _agent(self) -> End:
         taken, shop, order = self._taken, self._shop, self._taken.order
-        principal = order.principal
+        principal = await self._standing()
         persona = shop.snapshot().routing.explain(None, order.persona, {}).persona if order.persona else None
         names = None if order.request.tools is None else [tool.name for tool in order.request.tools]
         theirs = caller_permits(order.own)
@@ -165,12 +180,15 @@ class Active(Ears):
             mode = "plan"
 
         async def invoke(name: str, arguments: Mapping[str, object], context: ToolContext) -> ToolResult:
-            run = self._calling.call if name in theirs else shop.invoke
-            return await run(name, arguments, context)
+            if name not in theirs:
+                return await self._invoke(name, arguments, context)
+            await self._standing()
+            return await self._calling.call(name, arguments, context)
 
         def permits_for(name: str) -> dict[str, Permit]:
             found = shop.snapshot().routing.explain(None, name, {}).persona
-            return permits_of(shop.registry, found, principal.scope.tools)
+            self._check(DELEGATING)
+            return permits_of(shop.registry, found, self._who.scope.tools)
 
         journal = WrittenJournal(self._store, taken.run_id, taken.epoch, self.log.unwritten, taken.entries)
         seen, notes = journal.kept.get("seen"), journal.kept.get("notes")
@@ -184,6 +202,7 @@ class Active(Ears):
             permits_for=permits_for,
             tenant=principal.tenant,
             why=shop.why,
+            called=shop.metrics.called,
             limits=order.within(shop.limits()),
             journal=journal,
             provenance=Provenance.from_json(cast("dict[str, object]", seen or {})),
@@ -199,6 +218,25 @@ class Active(Ears):
         )
         self._running = Agent(setting, permits, self)
         return await self._running.run_within(request)
+
+    async def _standing(self) -> Principal:
+        """The caller as it is now. Raises `KeyRevoked`."""
+        who = await self._shop.standing(self._taken.order.principal)
+        if who is None:
+            raise KeyRevoked("the key that began this run is revoked or over; give the task to another one")
+        self._who = who
+        return who
+
+    async def _invoke(self, name: str, arguments: Mapping[str, object], context: ToolContext) -> ToolResult:
+        """Run a tool, if the caller still may. Raises `ToolError`, `PermissionDenied`, `KeyRevoked`."""
+        await self._standing()
+        self._check(name)
+        return await self._shop.invoke(name, arguments, context)
+
+    def _check(self, tool: str) -> None:
+        """Hold a tool that was within reach to what the key has left. Raises `PermissionDenied`."""
+        if not may_use(self._who.scope.tools, tool):
+            raise PermissionDenied(f"the key of this run may not use {tool} any more; go on without it")
 
     def turn(self) -> None:
         """A new answer begins."""

@@ -31,6 +31,8 @@ class Calls:
         self._bridge = bridge
         self._persona = persona
         self._delegate = delegate
+        self._written: set[int] = set()
+        """Calls of the turn whose results were written down as soon as they were there."""
 
     async def run(
         self,
@@ -44,9 +46,13 @@ class Calls:
         `answered` is told of each as it is done. Raises `DatabaseUnavailable` when the journal cannot be written.
         """
         done: dict[int, Done] = {}
+        self._written.clear()
 
         async def one(index: int, call: ToolCallPart) -> None:
             done[index] = found = await self._one(index, call, place, begun=index in intents)
+            permit = self._bridge.permits.get(call.name)
+            # A name that a model makes up is no label.
+            self._setting.called("other" if permit is None else permit.tool.name, found.code)
             if answered is not None:
                 await answered(found)
 
@@ -56,15 +62,15 @@ class Calls:
             del tasks
         except* ExecutionPlatformError as failures:
             raise _first(failures) from failures
-        left = {index: found for index, found in done.items() if not self._is_written(found)}
+        left = {index: found for index, found in done.items() if index not in self._written}
         if left:
             await self._setting.journal.results(place, left)
         return {index: done[index] for index in sorted(done)}
 
-    def _is_written(self, done: Done) -> bool:
-        """Whether the result was written down as soon as it was there."""
-        permit = self._bridge.permits.get(done.call.name)
-        return permit is not None and not permit.repeatable and done.code != "permission_denied"
+    async def _write(self, place: Place, index: int, done: Done) -> None:
+        """Write one result down before the others."""
+        await self._setting.journal.results(place, {index: done})
+        self._written.add(index)
 
     async def _one(self, index: int, call: ToolCallPart, place: Place, *, begun: bool) -> Done:
         setting = self._setting
@@ -79,7 +85,7 @@ class Calls:
         ready = await self._bridge.prepare(call, key, tainted=setting.provenance.tainted)
         if isinstance(ready, Done):
             if once and ready.code != "permission_denied":
-                await setting.journal.results(place, {index: ready})
+                await self._write(place, index, ready)
             return ready
         if ready.permit.tool.name == DELEGATING:
             return await self._delegate(ready, place, index)
@@ -106,7 +112,7 @@ class Calls:
         if ARMED:
             await reach("run.after_effect")
         if once:
-            await journal.results(place, {index: done})
+            await self._write(place, index, done)
         return done
 
     async def _unknown(self, call: ToolCallPart, place: Place, index: int) -> Done:
@@ -116,7 +122,7 @@ class Calls:
             "Look at the state it was to change before you go on."
         )
         done = self._bridge.failed(call, ToolError(sentence, code="outcome_unknown"))
-        await self._setting.journal.results(place, {index: done})
+        await self._write(place, index, done)
         await self._setting.emit([Note("outcome_unknown", {"id": call.call_id, "name": call.name})])
         return done
 

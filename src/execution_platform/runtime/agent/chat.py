@@ -181,6 +181,7 @@ async def _work(call: Call, tools: WithTools, shop: Workshop, splice: Splice, ta
         permits_for=permits_for,
         tenant=principal.tenant,
         why=shop.why,
+        called=shop.metrics.called,
         limits=shop.limits(),
     )
     request = replace(

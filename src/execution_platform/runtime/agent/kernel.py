@@ -6,7 +6,7 @@ turn, and so is an order to move to another model.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from execution_platform.dialects import dialect
@@ -78,9 +78,14 @@ class KernelModel:
         turn_seconds: float,
         begun: Callable[[Call], None] = unseen,
         ended: Callable[[Call], None] = unseen,
+        standing: Callable[[], Awaitable[Principal]] | None = None,
     ) -> None:
-        """`begun` gets the call of every turn when its answer has begun, `ended` when it is over."""
+        """`begun` gets the call of every turn when its answer has begun, `ended` when it is over.
+
+        `standing` tells before each turn who the caller is by then, or raises.
+        """
         self._caller = caller
+        self._standing = standing
         self._snapshot = snapshot
         self._books = books
         self._turn_seconds = turn_seconds
@@ -92,6 +97,8 @@ class KernelModel:
 
     async def turn(self, request: ChatRequest, number: str) -> AsyncGenerator[Sequence[Told]]:
         """One answer; see `Model`."""
+        if self._standing is not None:
+            self._caller.principal = await self._standing()
         snapshot = self._snapshot()
         snapshot.generation.enter()
         call = self._call(snapshot, request, number)

@@ -20,6 +20,7 @@ StopReason = Literal[
     "token_budget_exceeded",
     "cost_budget_exceeded",
     "repeated_call",
+    "key_revoked",
     "cancelled",
     "error",
 ]

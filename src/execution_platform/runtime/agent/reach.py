@@ -32,6 +32,11 @@ def permits_of(
     return found
 
 
+def may_use(may: Names, tool: str) -> bool:
+    """Whether a key may use a tool, by the tool's own name."""
+    return may is None or tool in may or tool in map(canonical, may)
+
+
 def _permit(registry: ToolRegistry, persona: PersonaConfig | None, name: str) -> Permit | None:
     try:
         tool = registry.tool(name)

@@ -12,7 +12,8 @@ import asyncio
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from uuid import uuid4
 
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, PermissionDenied, RouterError
@@ -57,6 +58,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beat: asyncio.Task[None] | None = None
         self._look: asyncio.Task[None] | None = None
+        shop.metrics.active.set_function(lambda: len(self._active))
         self.worker = f"{os.uname().nodename}:{os.getpid()}:{uuid4().hex[:8]}"
 
     def start(self, *, look: bool = True) -> None:
@@ -80,6 +82,37 @@ class Runs:
                 await self.store.release(held)
             except ExecutionPlatformError as error:
                 self._log("runs_not_released", "warning", reason=error.message)
+
+    async def forget(self, keep: timedelta, *, of: str | None = None, but: Collection[str] = ()) -> int:
+        """Delete runs that have been over for so long, of one tenant or of all but some, with all they left; how many.
+
+        Raises `DatabaseUnavailable`.
+        """
+        gone = 0
+        while True:
+            found = await self.store.forget(utc() - keep, of=of, but=but)
+            for tenant, run_id in found:
+                await asyncio.to_thread(self._remove, tenant, run_id)
+            gone += len(found)
+            self._shop.metrics.forgotten.inc(len(found))
+            if not found:
+                return gone
+
+    async def sweep(self, keep: timedelta, days: Mapping[str, int]) -> int:
+        """Remove old directories of runs that are in the database no more: another machine may have forgotten them. How many.
+
+        Raises `DatabaseUnavailable`.
+        """
+        here = await asyncio.to_thread(lambda: list(self._shop.workspaces().left(keep, days)))
+        kept = await self.store.known([run_id for _, run_id in here])
+        orphans = [(tenant, run_id) for tenant, run_id in here if run_id not in kept]
+        for tenant, run_id in orphans:
+            await asyncio.to_thread(self._remove, tenant, run_id)
+        return len(orphans)
+
+    def _remove(self, tenant: str, run_id: str) -> None:
+        if not self._shop.workspaces().remove(tenant, run_id):
+            self._log("run_workspace_left", "warning", run=run_id)
 
     def active(self, run_id: str) -> Active | None:
         """A run this process works on."""
@@ -106,6 +139,7 @@ class Runs:
             "model": None,
         }
         await self.store.create(row, self.worker)
+        self._shop.metrics.begun.inc()
         return self._run(Taken(run_id=run_id, order=order, key=self._key(), approver=approver, answerer=answerer))
 
     def _key(self) -> bytes:
@@ -131,6 +165,7 @@ class Runs:
         elif error is not None:
             self._log("run_broke", "error", run=run.run_id, error=f"{type(error).__name__}: {error}")
         elif run.end is not None:
+            self._shop.metrics.finished(run.end.reason, run.end.steps)
             self._log("run", run=run.run_id, status=run.status, reason=run.end.reason, steps=run.end.steps)
 
     # Keeping alive
@@ -199,6 +234,7 @@ class Runs:
             return None
         order = order_of(str(row["request"]), str(row["options"]), str(row["persona"]))
         entries = await self.store.journal(run_id)
+        self._shop.metrics.resumed.inc()
         self._log("run_resumed", run=run_id, entries=len(entries))
         model = row["model"]
         taken = Taken(

@@ -30,6 +30,11 @@ PermitsFor = Callable[[str], Mapping[str, Permit]]
 """The tools within reach of a persona in this run. Raises `RouterError`, `PermissionDenied`."""
 
 
+def _uncounted(tool: str, outcome: str | None) -> None:
+    """Nobody counts the calls."""
+    del tool, outcome
+
+
 @dataclass(slots=True, kw_only=True)
 class Setting:
     """One run, for all of its agents."""
@@ -51,6 +56,8 @@ class Setting:
     """What the run has seen, for all of its agents (H4)."""
     notes: dict[str, object] = field(default_factory=dict[str, object])
     """What tools keep for the rest of the run."""
+    called: Callable[[str, str | None], None] = _uncounted
+    """Told of each call that was answered: the tool, and what went wrong."""
     restarts: int = 0
     """How often a turn that broke off may be asked for again although a part of it was shown."""
     clock: asyncio.Timeout | None = None

@@ -4,7 +4,7 @@ A run is worked on by one worker at a time. Taking it counts its epoch up, and e
 that has lost the run, because it was away for longer than its lease, changes nothing any more and learns that it has lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ LEASE = timedelta(seconds=30)
 OPEN = ("running", "waiting")
 ANSWERED, FAILED = "answered", "failed"
 """What is decided of a call of the caller's own tool."""
+_FORGOTTEN = 200
+"""Runs deleted by one transaction, so that no lock is held for long."""
 Row = Mapping[str, Any]
 
 
@@ -137,6 +139,49 @@ class RunStore:
         async with self._storage.write() as connection:
             done = await connection.execute(update(runs).where(runs.c.id == run_id, over).values(**again))
             return done.rowcount == 1
+
+    async def forget(
+        self, before: datetime, *, of: str | None = None, but: Collection[str] = ()
+    ) -> list[tuple[str, str]]:
+        """Delete some runs that were over by then, with their journals, events and approvals: the tenant and the id of each.
+
+        Of one tenant, or of all but some; none when there are no more.
+        """
+        await self._ready()
+        if not self._storage.is_postgresql and not await self._storage.local(_any_over):
+            return []  # asked again and again, so without what the other statements need in memory
+        from sqlalchemy import delete, select
+
+        from execution_platform.storage.schema import run_approvals, run_events, run_journal, runs
+
+        over = [runs.c.status.not_in(OPEN), runs.c.finished_at < before, runs.c.tenant.not_in(but)]
+        if of is not None:
+            over.append(runs.c.tenant == of)
+        async with self._storage.write() as connection:
+            # Held until the end, so that nobody takes one up again meanwhile.
+            asked = select(runs.c.tenant, runs.c.id).where(*over).limit(_FORGOTTEN).with_for_update()
+            found = [(str(row.tenant), str(row.id)) for row in await connection.execute(asked)]
+            names = [run_id for _, run_id in found]
+            for table in (run_journal, run_events, run_approvals):
+                await connection.execute(delete(table).where(table.c.run_id.in_(names)))
+            await connection.execute(delete(runs).where(runs.c.id.in_(names)))
+        return found
+
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of `names` that are runs here."""
+        if not names:
+            return set()
+        await self._ready()
+        from sqlalchemy import select
+
+        from execution_platform.storage.schema import runs
+
+        found: set[str] = set()
+        async with self._storage.read() as connection:
+            for at in range(0, len(names), _FORGOTTEN):
+                asked = select(runs.c.id).where(runs.c.id.in_(names[at : at + _FORGOTTEN]))
+                found.update(str(row.id) for row in await connection.execute(asked))
+        return found
 
     # What the worker of a run writes
 
@@ -326,6 +371,12 @@ def paths(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         found.setdefault(entry.path, []).append(entry)
     return found
+
+
+def _any_over(session: "Session") -> bool:
+    marks = ", ".join("?" * len(OPEN))
+    asked = f"SELECT EXISTS (SELECT 1 FROM runs WHERE status NOT IN ({marks}))"  # noqa: S608 - marks only
+    return bool(session.connection.execute(asked, OPEN).fetchone()[0])
 
 
 def _any_open(session: "Session") -> bool:

@@ -1,9 +1,11 @@
 """What one process gives to its runs: the tools, the places to work in, the limits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from execution_platform.exceptions import ExecutionPlatformError, PermissionDenied, ToolError, ToolNotFound
+from execution_platform.identity.principal import Principal
+from execution_platform.observability.runs import RunMetrics
 from execution_platform.runtime.agent.caller import ANSWER_SECONDS
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.runtime.agent.workspace import Workspaces
@@ -25,6 +27,9 @@ class Workshop:
     books: Books | None
     workspaces: Callable[[], Workspaces]
     limits: Callable[[], Limits]
+    standing: Callable[[Principal], Awaitable[Principal | None]]
+    """A caller as it is now, with no more rights than it had; None when it may not call any more."""
+    metrics: RunMetrics
     turn_seconds: float = 300.0
     answer_seconds: float = ANSWER_SECONDS
     hooks: Sequence[Hook] = field(default_factory=tuple[Hook, ...])

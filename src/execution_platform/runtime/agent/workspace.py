@@ -1,6 +1,10 @@
 """Where a run works: a directory of its own, or one the caller names within the roots that the operator allows."""
 
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from execution_platform.exceptions import PermissionDenied, UnprocessableRequest
@@ -39,6 +43,22 @@ class Workspaces:
         if not path.is_dir():
             raise UnprocessableRequest("workspace: there is no such directory; make it first", param="workspace")
         return path
+
+    def remove(self, tenant: str, run_id: str) -> bool:
+        """Remove the directory that a run had for itself; whether it is gone. One that was named by a caller stays."""
+        place = self._root / FOLDER / on_disk(tenant) / on_disk(run_id)
+        shutil.rmtree(place, ignore_errors=True)
+        return not place.exists()
+
+    def left(self, keep: timedelta, days: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+        """Directories of runs that are older than they are kept, for a tenant of `days` so long: its name on disk, and the run."""
+        now = time.time()
+        own = {on_disk(tenant): min(keep, timedelta(days=most)) for tenant, most in days.items()}
+        for place in (self._root / FOLDER).glob("*/run_*"):
+            with suppress(FileNotFoundError):  # another process removes it at the same time
+                age = timedelta(seconds=now - place.lstat().st_mtime)
+                if age > own.get(place.parent.name, keep) and place.is_dir() and not place.is_symlink():
+                    yield place.parent.name, place.name
 
     def _holds_ours(self, path: Path) -> bool:
         """Whether the gateway's own files would lie within the workspace."""

@@ -193,6 +193,14 @@ CREATE TABLE logins (
   CONSTRAINT pk_logins PRIMARY KEY (state)
 );
 CREATE INDEX ix_logins_expires_at ON logins (expires_at);
+CREATE TABLE persona_switches (
+  name VARCHAR(200) NOT NULL,
+  body TEXT,
+  revision BIGINT NOT NULL,
+  changed_by VARCHAR(200) DEFAULT '' NOT NULL,
+  changed_at DATETIME NOT NULL,
+  CONSTRAINT pk_persona_switches PRIMARY KEY (name)
+);
 CREATE TABLE pricing_table (
   provider VARCHAR(200) NOT NULL,
   model VARCHAR(200) NOT NULL,
@@ -255,6 +263,17 @@ CREATE TABLE reservations (
   CONSTRAINT pk_reservations PRIMARY KEY (id)
 );
 CREATE INDEX ix_reservations_lease_until ON reservations (lease_until);
+CREATE TABLE responses (
+  tenant VARCHAR(200) DEFAULT 'default' NOT NULL,
+  id VARCHAR(64) NOT NULL,
+  owner VARCHAR(200) DEFAULT '' NOT NULL,
+  previous_id VARCHAR(64),
+  input BLOB NOT NULL,
+  response BLOB NOT NULL,
+  created_at DATETIME NOT NULL,
+  CONSTRAINT pk_responses PRIMARY KEY (id, tenant)
+);
+CREATE INDEX ix_responses_tenant_created_at ON responses (tenant, created_at);
 CREATE TABLE run_approvals (
   run_id VARCHAR(64) NOT NULL,
   call_key VARCHAR(256) NOT NULL,

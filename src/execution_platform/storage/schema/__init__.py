@@ -15,7 +15,14 @@ from execution_platform.storage.schema.money import (
     pricing_table,
     reservations,
 )
-from execution_platform.storage.schema.operations import alerts, idempotency_keys, request_log, webhook_outbox
+from execution_platform.storage.schema.operations import (
+    alerts,
+    idempotency_keys,
+    persona_switches,
+    request_log,
+    webhook_outbox,
+)
+from execution_platform.storage.schema.responses import responses
 from execution_platform.storage.schema.runs import run_approvals, run_events, run_journal, runs
 
 __all__ = [
@@ -30,9 +37,11 @@ __all__ = [
     "idempotency_keys",
     "logins",
     "metadata",
+    "persona_switches",
     "pricing_table",
     "request_log",
     "reservations",
+    "responses",
     "run_approvals",
     "run_events",
     "run_journal",

@@ -1,6 +1,18 @@
 """Tables of daily work: the request log, answers kept under keys, alerts, and messages that must leave the house."""
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from execution_platform.storage.schema.columns import (
     count_column,
@@ -68,6 +80,18 @@ idempotency_keys = Table(
     moment_column("expires_at", nullable=False),
     Index("ix_idempotency_keys_owner", "owner"),
     Index("ix_idempotency_keys_expires_at", "expires_at"),
+)
+
+persona_switches = Table(
+    "persona_switches",
+    metadata,
+    name_column("name", primary_key=True),
+    Column("body", Text),
+    # The persona in the form of the configuration file, as JSON; null where the switch was taken back.
+    Column("revision", BigInteger, nullable=False),
+    # Rises with every change, so that replicas can ask whether there is any.
+    name_column("changed_by", default=""),
+    moment_column("changed_at", nullable=False),
 )
 
 alerts = Table(

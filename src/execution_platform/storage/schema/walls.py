@@ -24,7 +24,12 @@ FIRST_WALLED: Mapping[str, str] = {
     "alerts": "tenant",
 }
 """The tables that were there when the walls went up; a later one gets its wall with its own migration."""
-TENANT_COLUMNS: Mapping[str, str] = {**FIRST_WALLED, "idempotency_keys": "tenant", "runs": "tenant"}
+TENANT_COLUMNS: Mapping[str, str] = {
+    **FIRST_WALLED,
+    "idempotency_keys": "tenant",
+    "runs": "tenant",
+    "responses": "tenant",
+}
 _SETTING = "(SELECT coalesce(current_setting('ep.tenant', true), ''))"
 _REFUSE = """
 CREATE OR REPLACE FUNCTION ep_append_only() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,16 @@ from hypothesis import strategies as st
 
 from execution_platform.dialects.base import Peek
 from execution_platform.dialects.openai_chat.relay import StreamRelay
-from execution_platform.dialects.openai_chat.shape import count_frames, shape_of
+from execution_platform.dialects.shape import Shape, count_frames, end_of_texts
+from execution_platform.dialects.shape import shape_of as shape_by
 from execution_platform.dialects.sse import count_pieces
 
 DONE = b"data: [DONE]\n\n"
+TEXT = re.compile(rb'data:[^\n]*?"delta"\s*:\s*\{\s*"content"\s*:\s*"([^"\\]*)"')
+
+
+def shape_of(frame: bytes) -> Shape | None:
+    return shape_by(frame, TEXT)
 
 
 def frame(text: str, *, finish: str | None = None, spaced: bool = False, **more: object) -> bytes:
@@ -63,6 +70,29 @@ def test_texts_that_end_in_a_backslash_hide_nothing() -> None:
     # Six quotes too many here, and six that only seem to be escaped there.
     more = frame("a").replace(b'"a"', b'"a","tool_calls":[1],"z":"b"')
     assert count_frames(shape, frame("x\\") * 6 + more) == 0
+
+
+def test_the_texts_at_the_begin_end_where_something_else_begins() -> None:
+    shape = shape_of(frame("first"))
+    assert shape is not None
+    texts = frame("a") + frame("b") + frame("c")
+    rest = frame("", finish="stop") + DONE
+    assert end_of_texts(shape, DONE + texts + rest, len(DONE)) == len(DONE + texts)
+    assert end_of_texts(shape, DONE + texts, len(DONE)) == len(DONE + texts)
+    assert end_of_texts(shape, rest, 0) == 0
+    assert end_of_texts(shape, rest + texts, 0) == 0
+
+
+@pytest.mark.parametrize("text", [b"a\n\ndata: [DONE]\n\n", b"a\nb"])
+def test_a_text_with_a_line_break_is_no_text(text: bytes) -> None:
+    shape = shape_of(frame("first"))
+    assert shape is not None
+    assert count_frames(shape, frame("x").replace(b"x", text)) == 0
+
+
+def test_half_a_frame_is_none() -> None:
+    shape = Shape(b'data: {"', b'"}', b'"}data: {"', 2)
+    assert count_frames(shape, b'data: {"}') == 0
 
 
 @pytest.mark.parametrize("head", [b"event: x\n", b": c\n"])

@@ -1,0 +1,1 @@
+"""Responses that are kept for their caller: the state behind `previous_response_id`."""
