@@ -50,16 +50,15 @@ servers: ## Install the servers that tests run against (Debian, as root)
 	else echo "Not installed:$$missing. The tests that need them are skipped; as root: apt-get install$$missing"; fi
 
 # MCP servers of other people, for the tests that use them: npm packages, and Python ones in an environment of their own.
-MCP_NPM := @modelcontextprotocol/server-everything@2026.8.31 @modelcontextprotocol/server-filesystem@2026.8.31 @modelcontextprotocol/server-memory@2026.8.31
-MCP_PYPI := mcp-server-time==2026.10.19
-
 mcp-servers: .mcp-servers/.ready ## Install the MCP servers that tests talk to (npm and PyPI)
 
-.mcp-servers/.ready:
-	@mkdir -p .mcp-servers
-	@{ command -v npm >/dev/null && npm install --silent --no-audit --no-fund --ignore-scripts --prefix .mcp-servers $(MCP_NPM); } \
+MCP_LOCKS := tests/mcp_servers
+
+.mcp-servers/.ready: $(MCP_LOCKS)/package-lock.json $(MCP_LOCKS)/requirements.txt
+	@mkdir -p .mcp-servers && cp $(MCP_LOCKS)/package.json $(MCP_LOCKS)/package-lock.json .mcp-servers
+	@{ command -v npm >/dev/null && cd .mcp-servers && npm ci --silent --no-audit --no-fund --ignore-scripts; } \
 	  || echo "No node MCP servers: the tests that need them are skipped"
-	@{ $(PYTHON) -m venv .mcp-servers/venv && .mcp-servers/venv/bin/pip install -q --disable-pip-version-check $(MCP_PYPI); } \
+	@{ $(PYTHON) -m venv .mcp-servers/venv && .mcp-servers/venv/bin/pip install $(PIP) --require-hashes -r $(MCP_LOCKS)/requirements.txt; } \
 	  || echo "No Python MCP servers: the tests that need them are skipped"
 	@touch $@
 

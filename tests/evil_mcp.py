@@ -7,6 +7,7 @@ the same name with `.calls` at its end. What a tool does follows from its name.
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,10 @@ def call(identity: object, name: str, arguments: Mapping[str, Any]) -> None:
     """Do what the name says."""
     if name == "never":
         return
+    if name == "slow":
+        # It works until the test says so, by a file.
+        while not Path(str(arguments["text"])).exists():
+            time.sleep(0.01)
     if name == "die":
         sys.exit(3)
     if name == "half":
@@ -47,7 +52,7 @@ def call(identity: object, name: str, arguments: Mapping[str, Any]) -> None:
             send({"id": f"s{number}", "method": "sampling/createMessage", "params": params})
     if name == "nonsense":
         sys.stdout.write("this is no JSON\n[1]\n{}\n")
-    own = {"pid": str(os.getpid()), "env": " ".join(sorted(os.environ))}
+    own = {"pid": str(os.getpid()), "slow": str(os.getpid()), "env": " ".join(sorted(os.environ))}
     text = own.get(name, str(arguments.get("text", "done")))
     send({"id": identity, "result": {"content": [{"type": "text", "text": text}], "isError": name == "fail"}})
 

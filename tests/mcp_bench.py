@@ -137,6 +137,7 @@ async def bench(
         root,
         secret,
         tell,
+        pepper=lambda: "the pepper of a test",
         taken=lambda: [tool.name for tool in registry.tools()],
         offered=lambda offer: registry.offer(offer.tools, offer.absent),
         fresh_seconds=0.0,

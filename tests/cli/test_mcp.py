@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from evil_mcp import tool
 from execution_platform.cli.main import app
 from execution_platform.cli.outcome import Exit
+from issuer import browse, guarded, issuing
 from loops import in_loop
 from mcp_bench import Evil, evil_server
 from serving import serving, write_config
@@ -84,3 +85,41 @@ async def test_the_tools_of_a_gateway_on_standard_output(tmp_path: Path) -> None
             assert [each.name for each in (await client.list_tools()).tools] == ["fs_list"]
             assert not (await client.call_tool("fs_list", {})).is_error
             assert (await client.call_tool("fs_write", {"path": "x", "content": "y"})).is_error
+
+
+@in_loop
+async def test_a_person_logs_in_by_the_command_line(tmp_path: Path) -> None:
+    """M13: what is missing is told with the command that helps, which prints the address to open and waits for the browser."""
+    main = "from execution_platform.cli.main import main; main()"
+    environ = {**os.environ, "EP_CONFIG": str(tmp_path / "platform.yaml"), "EP_WORKSPACE_ROOT": str(tmp_path)}
+
+    async def ep_mcp(*words: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", main, "mcp", *words),
+            env=environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def ended(*words: str) -> tuple[int | None, str]:
+        process = await ep_mcp(*words)
+        said, _ = await process.communicate()
+        return process.returncode, " ".join(said.decode().split())
+
+    async with asyncio.timeout(120), issuing() as issuer, guarded(issuer) as there:
+        login = {"issuer": issuer.url, "internal": True}
+        write_config(tmp_path, {"mcp": {"servers": {"site": {"url": there.url, "internal": True, "oauth": login}}}})
+        status, said = await ended("test", "site")
+        assert (status != Exit.OK, "ep mcp login site" in said) == (True, True)
+        process = await ep_mcp("login", "site")
+        assert process.stdout is not None
+        while not (line := await process.stdout.readline()).startswith(b"http://"):
+            assert line, "it ended without an address"
+        await browse(line.decode().strip())
+        assert b"Logged in at site" in await process.stdout.read()
+        assert await process.wait() == Exit.OK
+        status, said = await ended("test", "site", "--json")
+        assert (status, json.loads(said)["tools"][0]["tool"]) == (Exit.OK, "whoami")
+        assert "Logged out" in (await ended("logout", "site"))[1]
+        assert (await ended("test", "site"))[0] != Exit.OK

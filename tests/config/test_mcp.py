@@ -31,6 +31,16 @@ def test_a_server_is_a_program_or_an_address() -> None:
         {"url": "https://x.example", "args": ["-x"]},
         {"command": "x", "headers": {"a": "b"}},
         {"command": "x", "read": ["/"]},
+        {"command": "x", "oauth": {"issuer": "https://i.example"}},
+        {"url": "https://x.example", "oauth": {"issuer": "http://i.example"}},
+        {"url": "https://x.example", "oauth": {"issuer": "javascript:1"}},
+        {"url": "https://x.example", "oauth": {"issuer": "https://i.example", "client_secret": "s"}},
+        {"url": "https://x.example", "oauth": {"issuer": "https://i.example", "grant": "client_credentials"}},
+        {
+            "url": "https://x.example",
+            "oauth": {"issuer": "https://i.example"},
+            "headers": {"Authorization": "Bearer x"},
+        },
     ],
 )
 def test_a_definition_that_means_two_things_or_none_is_refused(given: dict[str, Any]) -> None:
@@ -66,11 +76,16 @@ def test_the_tools_are_offered_where_the_names_of_the_gateway_are_known(
 def test_secrets_are_known_as_such() -> None:
     found = resolve_mcp(
         servers(
-            a={"command": "x", "env": {"T": "canary-1"}}, b={"url": "https://x.example", "headers": {"a": "canary-2"}}
+            a={"command": "x", "env": {"T": "canary-1"}},
+            b={"url": "https://x.example", "headers": {"a": "canary-2"}},
+            c={
+                "url": "https://x.example",
+                "oauth": {"issuer": "https://i.example", "client_id": "c", "client_secret": "canary-3"},
+            },
         ),
         "127.0.0.1",
         [],
     )
     literals = [ref.literal for server in found.servers.values() for ref in server.secrets]
-    assert [each.reveal() for each in literals if each is not None] == ["canary-1", "canary-2"]
+    assert [each.reveal() for each in literals if each is not None] == ["canary-1", "canary-2", "canary-3"]
     assert "canary" not in repr(found)

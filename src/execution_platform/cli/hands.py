@@ -10,6 +10,7 @@ from execution_platform import _json
 from execution_platform.cli.asking import ask, key_of
 from execution_platform.cli.progress import COMMANDS_REFUSED, is_attended
 from execution_platform.client import AsyncExecutionPlatformClient, RunEvent, RunOptions, RunResult
+from execution_platform.client._own import given_by
 from execution_platform.client._runs import EventReader, read_result
 from execution_platform.config.settings import Settings
 from execution_platform.config.values import PermissionMode
@@ -17,8 +18,9 @@ from execution_platform.exceptions import ConfigError, RouterError
 from execution_platform.gateway.state import State
 from execution_platform.identity.principal import Principal
 from execution_platform.observability.logging import LineLog
+from execution_platform.runtime.agent.caller import Answer
 from execution_platform.runtime.agent.limits import NANOS
-from execution_platform.runtime.agent.order import Order, order_of
+from execution_platform.runtime.agent.order import Order, order_of, own_tools
 from execution_platform.runtime.agent.reach import permits_of
 from execution_platform.runtime.agent.runs import is_open
 from execution_platform.runtime.agent.store import Row, RunStore
@@ -84,7 +86,11 @@ class AtGateway:
             workspace=str(asked.workspace),
             mode=asked.mode,
             options=RunOptions(
-                model=asked.model, system=asked.system, tools=tool_names(asked.tools), limits=asked.limits
+                model=asked.model,
+                system=asked.system,
+                tools=tool_names(asked.tools),
+                own=asked.own,
+                limits=asked.limits,
             ),
             on_event=hear,
             approve=lambda event: self._confirm(str(event.data["name"]), event.data["args"], str(event.data["reason"])),
@@ -127,12 +133,20 @@ class InProcess:
             workspace=str(asked.workspace),
             mode=asked.mode,
             limits=asked.limits,
+            own=own_tools([tool.described() for tool in asked.own]),
         )
         await self._open_sandbox(order)
         refused = [] if is_attended() else self._commands(order)
         if refused:
             hear(RunEvent(0, COMMANDS_REFUSED, {"reason": _UNATTENDED.format(", ".join(refused))}))
-        return await self._watched(await self._runs.begin(order, approver=self._approver), hear)
+        tools_of_theirs = {tool.name: tool for tool in asked.own}
+
+        async def answer(name: str, arguments: Mapping[str, object], _call: str) -> Answer:
+            given = await given_by(tools_of_theirs, name, dict(arguments))
+            result = given.result
+            return Answer(result if isinstance(result, str) else _json.dumps(result).decode(), given.is_error)
+
+        return await self._watched(await self._runs.begin(order, approver=self._approver, answerer=answer), hear)
 
     async def _open_sandbox(self, order: Order) -> None:
         """Try the sandbox, for a run that could use it: it takes a second."""

@@ -72,6 +72,35 @@ def approve(
     _show(server, version, judged, as_json=as_json)
 
 
+@app.command("login")
+def log_in(server: Server, config: ConfigFile = None) -> None:
+    """Log in at a server that wants a person. The address to open is printed, and the browser comes back to this machine."""
+    with told():
+
+        async def login(servers: "McpServers") -> None:
+            await servers.server(server).log_in(_show_address)
+
+        _with_servers(config, login)
+        typer.echo(f"Logged in at {server}. The login is kept sealed below EP_WORKSPACE_ROOT and renewed by itself.")
+
+
+@app.command("logout")
+def log_out(server: Server, config: ConfigFile = None) -> None:
+    """Forget the login at a server. Tokens that were given live on at the issuer until they expire."""
+    with told():
+
+        async def logout(servers: "McpServers") -> bool:
+            return servers.server(server).log_out()
+
+        known = _with_servers(config, logout)
+        typer.echo(f"Logged out of {server}." if known else f"There was no login at {server}.")
+
+
+async def _show_address(url: str) -> None:
+    """It goes to the terminal and nowhere else: an opener would be a program that somebody else's text is given to (M2)."""
+    typer.echo(f"Open this address in a browser on this machine and log in:\n\n{url}\n")
+
+
 @app.command("serve")
 def serve(
     url: Url = None,
@@ -108,14 +137,19 @@ def _answer(tools: list[dict[str, Any]], call: "Callable[[str, Mapping[str, obje
 def _with_servers(config: str | None, work: "Callable[[McpServers], Awaitable[T]]") -> T:
     """Do something with the servers of the configuration; conversations end with it."""
     from execution_platform.config.secret import resolve_secret
+    from execution_platform.identity.pepper import Pepper
     from execution_platform.tool_bridge.mcp import McpServers
 
     settings = read_settings(config)
     resolved = open_config(settings)
 
     async def run() -> T:
+        pepper = Pepper(settings.key_pepper, settings.master_key, settings.workspace_root)
         servers = McpServers(
-            settings.workspace_root, lambda reference: resolve_secret(reference, settings.environ), _silent
+            settings.workspace_root,
+            lambda reference: resolve_secret(reference, settings.environ),
+            _silent,
+            pepper=lambda: pepper.make().reveal(),
         )
         servers.use(resolved.mcp.servers)
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from execution_platform.client._asynchronous import AsyncChat, AsyncExecutionPlatformClient
 from execution_platform.client._gateway import GatewayClient
-from execution_platform.client._runs import RunEvent, RunOptions, RunResult
+from execution_platform.client._runs import OwnTool, RunEvent, RunOptions, RunResult
 from execution_platform.client._synchronous import ExecutionPlatformClient
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "AsyncExecutionPlatformClient",
     "ExecutionPlatformClient",
     "GatewayClient",
+    "OwnTool",
     "RunEvent",
     "RunOptions",
     "RunResult",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from execution_platform.client import _core, _http, _runs
 from execution_platform.client._core import Core, HttpRequest, Prompt, StreamReader, Tools, Wishes
+from execution_platform.client._own import Answers, Given
 from execution_platform.client._runs import (
     RECONNECT_SECONDS,
     RECONNECTS,
@@ -155,21 +156,29 @@ class AsyncExecutionPlatformClient:
     ) -> RunResult:
         """Let an agent work on `task` at the gateway, and wait for its end; `approve` is asked about calls that need it.
 
-        A broken connection is taken up again where it broke. Leaving early (by cancellation) cancels the run. Raises what the
+        Tools in `options.own` run in this program. A broken connection is taken up again where it broke. Leaving early (by cancellation) cancels the run. Raises what the
         run failed with; a run that a limit stopped is a result whose `reason` names the limit.
         """
         wishes = RunWishes(persona=persona, workspace=workspace, mode=mode, options=options or RunOptions())
         run_id = _runs.read_id(await self._pool.send(_runs.begin(self._core, task, wishes)))
+
+        def answer(event: RunEvent, given: Given) -> HttpRequest:
+            return _runs.answer(self._core, run_id, event, given.result, is_error=given.is_error)
+
+        answers = Answers(wishes.options.own, self._pool.send, answer)
         try:
             async for event in self.run_events(run_id):
                 if on_event is not None:
                     on_event(event)
+                answers.hear(event)
                 if event.event == "approval_required" and approve is not None:
                     allow = await asyncio.to_thread(approve, event)
                     await self._pool.send(_runs.decide(self._core, run_id, event, allow=allow))
         except asyncio.CancelledError:
             await self._pool.send(_runs.act(self._core, run_id, "cancel"))
             raise
+        finally:
+            await answers.aclose()
         return _runs.read_result(await self._pool.send(_runs.find(self._core, run_id)))
 
     async def resume(self, run_id: str, *, on_event: OnEvent | None = None) -> RunResult:

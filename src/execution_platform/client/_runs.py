@@ -46,6 +46,23 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTool:
+    """A function of this program as a tool of a run: the agent calls it, and it runs here."""
+
+    name: str
+    """None of the platform's tools."""
+    description: str
+    parameters: Object
+    """JSON Schema of the arguments, an object."""
+    run: Callable[[Object], object]
+    """Gets the arguments; gives a text or JSON, or an awaitable of that. What it raises is told to the agent."""
+
+    def described(self) -> Object:
+        """What the gateway has to know of it."""
+        return {"name": self.name, "description": self.description, "parameters": self.parameters}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What a run may be told beside its task."""
 
@@ -53,6 +70,8 @@ class RunOptions:
     system: str | None = None
     tools: Sequence[str] | None = None
     """Names of the platform's tools; the persona's unless set."""
+    own: Sequence[OwnTool] = ()
+    """Tools of this program, besides."""
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     """`steps`, `depth`, `fan_out`, `seconds`, `tokens`, `cost_usd`, below those of the gateway."""
 
@@ -78,6 +97,7 @@ def begin(core: Core, task: str, wishes: RunWishes) -> HttpRequest:
         "model": options.model,
         "system": options.system,
         "tools": None if options.tools is None else list(options.tools),
+        "caller_tools": [tool.described() for tool in options.own] or None,
         "limits": dict(options.limits) or None,
     }
     return core.post("/v1/runs", _json.dumps({name: value for name, value in body.items() if value is not None}))
@@ -92,6 +112,12 @@ def decide(core: Core, run_id: str, event: RunEvent, *, allow: bool) -> HttpRequ
     """`POST /v1/runs/{id}/approve`."""
     told = {"call": event.data["call"], "token": event.data["token"], "decision": "allow" if allow else "deny"}
     return core.post(f"/v1/runs/{run_id}/approve", _json.dumps(told))
+
+
+def answer(core: Core, run_id: str, event: RunEvent, result: object, *, is_error: bool) -> HttpRequest:
+    """`POST /v1/runs/{id}/answer`."""
+    told = {"call": event.data["call"], "token": event.data["token"], "result": result, "is_error": is_error}
+    return core.post(f"/v1/runs/{run_id}/answer", _json.dumps(told))
 
 
 def act(core: Core, run_id: str, action: str) -> HttpRequest:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from execution_platform.client import _core, _http, _runs
-from execution_platform.client._core import Core, HttpRequest, Prompt, StreamReader, Tools, Wishes
+from execution_platform.client._core import Core, HttpRequest, Object, Prompt, StreamReader, Tools, Wishes
+from execution_platform.client._own import CALL, given_now
 from execution_platform.client._runs import (
     RECONNECT_SECONDS,
     RECONNECTS,
@@ -19,7 +21,7 @@ from execution_platform.client._runs import (
     RunResult,
     RunWishes,
 )
-from execution_platform.exceptions import ErrorKind, ProviderError
+from execution_platform.exceptions import ErrorKind, PermissionDenied, ProviderError
 from execution_platform.spi.chunks import ChatChunk
 from execution_platform.spi.response import ChatResponse, EmbeddingsResponse
 from execution_platform.spi.tools import ToolDefinition
@@ -92,17 +94,22 @@ class ExecutionPlatformClient:
     ) -> RunResult:
         """Let an agent work on `task` at the gateway, and wait for its end; `approve` is asked about calls that need it.
 
-        A broken connection is taken up again where it broke. An interrupt cancels the run. Raises what the run failed with; a
+        Tools in `options.own` run in this program, one at a time. A broken connection is taken up again where it broke. An interrupt cancels the run. Raises what the run failed with; a
         run that a limit stopped is a result whose `reason` names the limit.
         """
         wishes = RunWishes(persona=persona, workspace=workspace, mode=mode, options=options or RunOptions())
         run_id = _runs.read_id(self._send(_runs.begin(self._core, task, wishes)))
+        own = {tool.name: tool for tool in wishes.options.own}
         try:
             for event in self.run_events(run_id):
                 if on_event is not None:
                     on_event(event)
                 if event.event == "approval_required" and approve is not None:
                     self._send(_runs.decide(self._core, run_id, event, allow=approve(event)))
+                if own and event.event == CALL:
+                    given = given_now(own, str(event.data["name"]), cast("Object", event.data["args"]))
+                    with suppress(PermissionDenied):  # nobody waits for it any more
+                        self._send(_runs.answer(self._core, run_id, event, given.result, is_error=given.is_error))
         except KeyboardInterrupt:
             self._send(_runs.act(self._core, run_id, "cancel"))
             raise

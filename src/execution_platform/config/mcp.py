@@ -8,7 +8,11 @@ from execution_platform.config.secret import SecretRef
 
 ServerEffect = Literal["read", "write", "exec", "network"]
 WorkspaceUse = Literal["none", "read", "write"]
+Grant = Literal["authorization_code", "client_credentials"]
+TokenAuth = Literal["client_secret_basic", "client_secret_post"]
 _MIB = 1024 * 1024
+MEMORY = 1024 * _MIB
+"""Bytes a program may have unless the configuration says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,22 @@ class McpProgram:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     network: bool = False
+    memory: int = MEMORY
     workspace: WorkspaceUse = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpLogin:
+    """How tokens for a server are had."""
+
+    issuer: str
+    grant: Grant = "authorization_code"
+    client_id: str | None = None
+    client_secret: SecretRef | None = None
+    token_auth: TokenAuth = "client_secret_basic"  # noqa: S105 - the name of a method
+    scope: str | None = None
+    redirect_port: int = 0
+    internal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +51,7 @@ class McpAddress:
     url: str
     headers: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
     internal: bool = False
+    oauth: McpLogin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +76,12 @@ class McpServerConfig:
 
     @property
     def secrets(self) -> tuple[SecretRef, ...]:
-        """What only this server may know."""
-        return tuple((self.place.headers if isinstance(self.place, McpAddress) else self.place.env).values())
+        """What only this server, and who issues its tokens, may know."""
+        if isinstance(self.place, McpProgram):
+            return tuple(self.place.env.values())
+        login = self.place.oauth
+        own = () if login is None or login.client_secret is None else (login.client_secret,)
+        return (*self.place.headers.values(), *own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ from execution_platform.gateway.standing import Standing
 from execution_platform.gateway.switches import Switches
 from execution_platform.gateway.tooling import Tooling
 from execution_platform.gateway.upstreams import deployment_view, deployments_by_provider, worst_breaker
+from execution_platform.identity.pepper import Pepper
 from execution_platform.identity.principal import Principal
 from execution_platform.limits.failures import FailureLimiter
 from execution_platform.limits.limiter import Limiter
@@ -78,6 +79,7 @@ class State:
             settings.workspace_root,
             self.builder.fleet.secret,
             self._tell,
+            pepper=lambda: Pepper(settings.key_pepper, settings.master_key, settings.workspace_root).make().reveal(),
             taken=lambda: [tool.name for tool in self.tools.tools()],
             offered=lambda offer: self.tools.offer(offer.tools, offer.absent),
         )

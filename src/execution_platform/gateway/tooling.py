@@ -1,5 +1,6 @@
 """The tools of one gateway process: those of the configuration in force, for the callers who may use them."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from execution_platform.identity.scope import holds
 from execution_platform.observability.logging import Tell
 from execution_platform.tool_bridge import ToolContext, ToolProtocol, ToolRegistry, ToolResult
 from execution_platform.tool_bridge.aliases import canonical, to_platform, tool_names
+from execution_platform.tool_bridge.busy import Busy
 from execution_platform.tool_bridge.permissions import level_of
 from execution_platform.tool_bridge.plugins import Toolset, builtin_tools
 from execution_platform.tool_bridge.sandbox import Sandbox
@@ -57,8 +59,10 @@ class Tooling:
         self._secret = secret
         self._tell = tell
         self._config: ToolsConfig | None = None
-        self._toolsets: list[Toolset] = []
-        """Those in force, last; before it those whose calls may still run."""
+        self._toolset: Toolset | None = None
+        self._left: list[tuple[Toolset, Busy]] = []
+        """Toolsets of earlier configurations with the calls they still have."""
+        self._leaving: set[asyncio.Task[None]] = set()
         self._sandbox: tuple[ExecConfig, Sandbox] = (ExecConfig(), open_sandbox(ExecConfig()))
         self._at_terminal = False
 
@@ -84,14 +88,41 @@ class Tooling:
             return
         used = replace(config, exec=self._decided(config.exec))
         own = builtin_tools(used, self.sandbox_for(used.exec), self._secret)
-        self.registry.configure(own.tools, seconds=config.seconds, absent=own.absent)
-        self._config = config
-        self._toolsets.append(own)
+        calls = self.registry.configure(own.tools, seconds=config.seconds, absent=own.absent)
+        before, self._toolset, self._config = self._toolset, own, config
+        if before is not None:
+            self._leave(before, calls)
+
+    @property
+    def left(self) -> int:
+        """How many toolsets of earlier configurations are still open."""
+        return len(self._left)
+
+    def _leave(self, toolset: Toolset, calls: Busy) -> None:
+        """Close a toolset when its last call ends."""
+        leaving = (toolset, calls)
+        self._left.append(leaving)
+
+        async def close() -> None:
+            await calls.over()
+            await toolset.aclose()
+            self._left.remove(leaving)
+
+        task = asyncio.get_running_loop().create_task(close(), name="toolset leaves")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def aclose(self) -> None:
-        """Close the connections of every toolset there was; a toolset without calls holds none for long."""
-        while self._toolsets:
-            await self._toolsets.pop().aclose()
+        """Close the connections of every toolset that is open."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        for toolset, _ in self._left:
+            await toolset.aclose()
+        self._left.clear()
+        last, self._toolset = self._toolset, None
+        if last is not None:
+            await last.aclose()
 
     def sandbox_for(self, config: ExecConfig) -> Sandbox:
         """The sandbox commands run in. Opening another one takes about a second: not for the event loop while it serves."""

@@ -24,6 +24,7 @@ from execution_platform.exceptions import (
     ToolTimeout,
 )
 from execution_platform.spi.tools import ToolDefinition
+from execution_platform.tool_bridge.busy import Busy
 from execution_platform.tool_bridge.context import ContextualTool, ToolContext
 from execution_platform.tool_bridge.function import FunctionTool
 from execution_platform.tool_bridge.permissions import check_level
@@ -64,14 +65,16 @@ class ToolRegistry:
         self._remote: Mapping[str, ToolProtocol] = {}
         self._quarantined: Mapping[str, ToolError] = {}
         self._tools: dict[str, ToolProtocol] = {}
+        self._busy = Busy()
+        """Calls that began under the configuration in force."""
         self._unread = installed
         self._refused = refused
         self._clean = clean
 
     def configure(
         self, tools: Iterable[ToolProtocol], *, seconds: float, absent: Mapping[str, ToolError] | None = None
-    ) -> None:
-        """Put the platform's own tools, as configured now, in the place of those of before.
+    ) -> Busy:
+        """Put the platform's own tools, as configured now, in the place of those of before; the calls that those still have.
 
         `absent` are own tools that are not there, by name, with what to tell who asks for them. Raises `ConfigError` when a
         tool bears the name of a registered one.
@@ -79,6 +82,8 @@ class ToolRegistry:
         own = {tool.name: tool for tool in tools}
         self._refuse_taken(own)
         self._builtin, self._seconds, self._absent = own, seconds, absent or {}
+        before, self._busy = self._busy, Busy()
+        return before
 
     def offer(self, tools: Iterable[ToolProtocol], absent: Mapping[str, ToolError]) -> None:
         """Put the tools of other people's servers, as they are now, in the place of those of before.
@@ -130,7 +135,8 @@ class ToolRegistry:
             if context is not None:
                 check_level(tool, context.level)
             tool.validate_args(args)
-            output = normalised((await self._run(tool, args, context)).output)
+            with self._busy:
+                output = normalised((await self._run(tool, args, context)).output)
         except ToolError as error:
             if isinstance(error, ToolDenied) and self._refused is not None:
                 self._refused(name, error, context)

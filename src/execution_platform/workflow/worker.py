@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from execution_platform.client import RunEvent, RunResult
+from execution_platform.client import OwnTool, RunEvent, RunResult
 from execution_platform.config.values import PermissionMode
 from execution_platform.spi.usage import Usage
 
@@ -26,6 +26,8 @@ class Asked:
     tools: Sequence[str] | None = None
     """Names of tools, in any of their spellings; None: all of the persona."""
     limits: Mapping[str, float | int] = field(default_factory=dict[str, float | int])
+    own: Sequence[OwnTool] = ()
+    """Tools of whoever asks, which run there."""
 
 
 class Worker(Protocol):

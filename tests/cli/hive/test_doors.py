@@ -41,6 +41,34 @@ print(json.dumps(ClaudeCLIClient(cwd=sys.argv[1]).query("write a note", allowed_
                                                         skip_permissions=True, timeout=60)))
 """
 
+COORDINATED = """
+import asyncio, json, os
+from claude_code_sdk import ClaudeCodeOptions, create_sdk_mcp_server, query, tool
+
+board = []
+
+@tool("post_message", "Post a message to the team.", {"text": str})
+async def post_message(args):
+    board.append(args["text"])
+    while len(board) < 2:  # both calls of a turn are here at once
+        await asyncio.sleep(0.01)
+    return {"content": [{"type": "text", "text": f"posted in process {os.getpid()}"}]}
+
+@tool("vote", "Vote.", {"type": "object", "properties": {"choice": {"type": "string"}}, "required": ["choice"]})
+async def vote(args):
+    raise LookupError("there is nothing to vote on")
+
+async def main():
+    server = create_sdk_mcp_server("coord", tools=[post_message, vote])
+    options = ClaudeCodeOptions(allowed_tools=["Read", "mcp__coord__post_message", "mcp__coord__vote"], timeout=60,
+                                mcp_servers={"coord": server})
+    async for message in query(prompt="tell the team", options=options):
+        print(json.dumps([message.message_type, message.content]))
+    print(json.dumps(["board", board, os.getpid()]))
+
+asyncio.run(main())
+"""
+
 
 class Machine:
     """A home, a project, a configuration, and the doors in the way of the vendor's agent."""
@@ -181,3 +209,54 @@ def test_a_gateway_serves_the_same_doors(tmp_path: Path, upstream: ThreadedUpstr
         done = machine.run("claude", "-p", "--dangerously-skip-permissions", "write a note", GATEWAY_URL=gateway.url)
     assert (done.returncode, done.stdout) == (0, "The note is written.\n"), done.stderr
     assert (machine.project / "notes/a.txt").read_text() == "hello\n"
+
+
+POST = [Call("mcp__coord__post_message", {"text": text}) for text in ("one", "two")]
+
+
+def coordinated(machine: Machine, upstream: FakeUpstream, **environ: str) -> None:
+    """The functions of the program are called, side by side, and what they give or raise is read by the model."""
+    upstream.script(Script(POST), Script(Call("mcp__coord__vote", {"choice": "a"})), Script(Text("The team knows.")))
+    done = machine.run(FOREIGN, "-c", COORDINATED, **environ)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows if row[0] in {"text", "done"}] == ["text", "done"], done.stdout + done.stderr
+    results = [row[1] for row in rows if row[0] == "tool_result"]
+    name, board, process = rows[-1]
+    assert (name, sorted(board)) == ("board", ["one", "two"])
+    assert results[:2] == [f"posted in process {process}"] * 2
+    assert "LookupError: there is nothing to vote on" in results[2]
+    last = str(upstream.meter[-1].body)
+    assert "nothing to vote on" in last
+    assert "mcp__coord__post_message" in last
+
+
+def test_functions_of_the_program_are_tools_of_a_run_on_this_machine(
+    tmp_path: Path, upstream: ThreadedUpstream[FakeUpstream]
+) -> None:
+    coordinated(Machine(tmp_path, upstream.upstream.url), upstream.upstream)
+
+
+def test_functions_of_the_program_are_tools_of_a_run_at_a_gateway(
+    tmp_path: Path, upstream: ThreadedUpstream[FakeUpstream]
+) -> None:
+    machine = Machine(tmp_path, upstream.upstream.url)
+    with ChildGateway({**machine.config, "runs": {"workspace_roots": [str(machine.project)]}}) as gateway:
+        coordinated(machine, upstream.upstream, GATEWAY_URL=gateway.url)
+
+
+def test_a_function_that_is_not_listed_is_not_offered(tmp_path: Path, upstream: ThreadedUpstream[FakeUpstream]) -> None:
+    upstream.upstream.script(Script(POST[0]), Script(Text("Without.")))
+    machine = Machine(tmp_path, upstream.upstream.url)
+    listed = COORDINATED.replace(', "mcp__coord__post_message", "mcp__coord__vote"', "")
+    done = machine.run(FOREIGN, "-c", listed)
+    assert json.loads(done.stdout.splitlines()[-1])[:2] == ["board", []], done.stderr
+
+
+def test_a_server_that_is_no_function_is_refused(machine: Machine) -> None:
+    """M1: no program of a caller is started."""
+    program = COORDINATED.replace(
+        '{"coord": server}', '{"coord": {"command": "/bin/sh", "args": ["-c", "touch pwned"]}}'
+    )
+    done = machine.run(FOREIGN, "-c", program)
+    assert "platform.yaml" in done.stderr
+    assert not (machine.project / "pwned").exists()

@@ -150,7 +150,7 @@ async def test_what_a_server_names_for_a_login_is_not_fetched(tmp_path: Path, en
 
     async with site(login) as there:
         async with bench(tmp_path, {"site": {"url": f"{there.url}/mcp", "internal": True}}) as it:
-            assert (await failure(it, text="x")).code == "mcp_server_failed"
+            assert (await failure(it, text="x")).code == "mcp_login_needed"
         assert there.others == []
 
 

@@ -11,6 +11,7 @@ from execution_platform.tool_bridge.aliases import aliases, tool_names
 Form = Literal["text", "json", "stream-json"]
 PERSONA = "backend_developer"
 _PERSONA_MODEL = "persona/"
+_OWN = "mcp__"
 _REFUSED = ("--mcp-config", "--continue", "--resume", "--add-dir", "--settings")
 _MODES = ("default", "acceptEdits", "plan", "bypassPermissions")
 
@@ -32,6 +33,16 @@ class Wanted:
     tools: tuple[str, ...] | None
     mode: Mode
     steps: int | None
+    calls_back: bool = False
+    """The caller has tools of its own and answers on standard input."""
+    allowed: frozenset[str] | None = None
+    """As the caller wrote them; None for all."""
+    disallowed: frozenset[str] = frozenset()
+
+    def offers(self, name: str) -> bool:
+        """Whether a tool of the caller's own is among those it lists: by its name, or by its server's, `mcp__server`."""
+        names = {name, name.rpartition("__")[0]}
+        return (self.allowed is None or bool(names & self.allowed)) and not names & self.disallowed
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--append-system-prompt", default=None)
     parser.add_argument("--max-turns", type=int, default=None)
     parser.add_argument("--session-id", default=None, help="Accepted; a run has an id of its own.")
+    parser.add_argument("--caller-tools", action="store_true", help=argparse.SUPPRESS)
     for name in _REFUSED:
         parser.add_argument(name, nargs="?", const="", default=None, help=argparse.SUPPRESS)
     parser.add_argument("prompt", nargs="?", default=None)
@@ -92,16 +104,28 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Wanted | None:
         tools=tools,
         mode=_mode(given, allowed=given.allowed_tools is not None),
         steps=given.max_turns,
+        calls_back=given.caller_tools,
+        allowed=None if given.allowed_tools is None else _words(given.allowed_tools),
+        disallowed=_words(given.disallowed_tools or ""),
     )
 
 
 def _tools(allowed: str | None, disallowed: str | None) -> tuple[str, ...] | None:
     """The tools to offer, in our names; None leaves them to the persona."""
-    wanted = tool_names(_plain(allowed))
+    wanted = _without_own(tool_names(_plain(allowed)))
     refused = frozenset(tool_names(_plain(disallowed)) or ())
     if wanted is None and refused:
         wanted = tuple(alias.tool for alias in aliases().values())
     return None if wanted is None else tuple(name for name in wanted if name not in refused)
+
+
+def _words(names: str) -> frozenset[str]:
+    return frozenset((_plain(names) or "").replace(",", " ").split())
+
+
+def _without_own(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The platform's tools among them: those of servers in the caller's program are asked of it."""
+    return None if names is None else tuple(name for name in names if not name.startswith(_OWN))
 
 
 def _plain(names: str | None) -> str | None:

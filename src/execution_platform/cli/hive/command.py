@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from execution_platform import __version__
 from execution_platform.cli.hive.arguments import UsageError, Wanted, parse
+from execution_platform.cli.hive.caller import CallerProgram
 from execution_platform.cli.hive.transcript import Transcript
 from execution_platform.cli.outcome import Exit
 from execution_platform.exceptions import ExecutionPlatformError
@@ -36,6 +37,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _prompt(wanted: Wanted) -> str:
+    if wanted.calls_back and (wanted.prompt is None or wanted.form != "stream-json"):
+        raise UsageError("--caller-tools needs the prompt as the last argument, and --output-format stream-json")
     prompt = wanted.prompt if wanted.prompt is not None else sys.stdin.read()
     if not prompt.strip():
         raise UsageError("there is no prompt: give it as the last argument or on standard input")
@@ -48,6 +51,7 @@ async def _work(wanted: Wanted, prompt: str, environ: Mapping[str, str]) -> int:
     from execution_platform.workflow.worker import Asked
 
     cwd = Path.cwd()
+    own = await CallerProgram(_write).tools(wanted) if wanted.calls_back else ()
     transcript = Transcript(wanted, cwd, _write)
     asked = Asked(
         persona=wanted.persona,
@@ -58,6 +62,7 @@ async def _work(wanted: Wanted, prompt: str, environ: Mapping[str, str]) -> int:
         limits={} if wanted.steps is None else {"steps": wanted.steps},
         system=wanted.system,
         tools=wanted.tools,
+        own=own,
     )
     url = next((environ[name] for name in _URLS if environ.get(name)), None)
     try:

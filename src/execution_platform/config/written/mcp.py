@@ -6,7 +6,18 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from execution_platform.config.facts import Raw
-from execution_platform.config.mcp import McpAddress, McpConfig, McpProgram, McpServerConfig, ServerEffect, WorkspaceUse
+from execution_platform.config.mcp import (
+    MEMORY,
+    Grant,
+    McpAddress,
+    McpConfig,
+    McpLogin,
+    McpProgram,
+    McpServerConfig,
+    ServerEffect,
+    TokenAuth,
+    WorkspaceUse,
+)
 from execution_platform.config.problems import Problem
 from execution_platform.config.secret import SecretRef
 from execution_platform.config.units import Seconds, Size
@@ -32,6 +43,52 @@ def _server_name(value: str) -> str:
 ServerName = Annotated[str, AfterValidator(_server_name)]
 
 
+class RawMcpLogin(Raw):
+    """The login a server wants: OAuth 2.1, with tokens that are for this server alone."""
+
+    issuer: str = Field(
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        max_length=1024,
+        description="The authorization server, as its metadata names it; a server that leads to another one gets no token.",
+    )
+    grant: Grant = Field(
+        default="authorization_code",
+        description="client_credentials: the gateway logs in by itself; authorization_code: a person does, by `ep mcp login`.",
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The client as the issuer knows it; unless set, `ep mcp login` registers one, where the issuer allows that.",
+    )
+    client_secret: SecretRef | None = Field(default=None, description="The secret of that client.")
+    token_auth: TokenAuth = Field(default="client_secret_basic", description="How the secret is sent to the issuer.")
+    scope: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Scopes to ask for, with blanks between; what the server names unless set.",
+    )
+    redirect_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port on 127.0.0.1 where `ep mcp login` waits for the browser; any free one for 0.",
+    )
+    internal: bool = Field(
+        default=False,
+        description="Reach the issuer although its address is not public, over http where the issuer says so.",
+    )
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.grant == "client_credentials" and (self.client_id is None or self.client_secret is None):
+            raise ValueError("grant: client_credentials needs client_id and client_secret")
+        if self.client_secret is not None and self.client_id is None:
+            raise ValueError("client_secret is the secret of a client; give its client_id too")
+        if self.issuer.startswith("http://") and not self.internal:
+            raise ValueError("an issuer is reached over https; set internal: true for one inside, over http")
+        return self
+
+
 class RawMcpServer(Raw):
     """One MCP server: a program that is started (command) or an address (url)."""
 
@@ -53,6 +110,10 @@ class RawMcpServer(Raw):
     )
     write: list[Folder] = Field(default_factory=list[str], description="Directories it may change.")
     network: bool = Field(default=False, description="Let it use the network.")
+    memory: Size = Field(
+        default=MEMORY,
+        description="Memory of the program, of each of its processes and of all together; without a sandbox it has no limit.",
+    )
     workspace: WorkspaceUse = Field(
         default="none", description="Whether it sees the workspace of the call, and may change it."
     )
@@ -61,6 +122,9 @@ class RawMcpServer(Raw):
     )
     headers: dict[str, SecretRef] = Field(
         default_factory=dict[str, SecretRef], description="Headers of every request to it, such as authorization."
+    )
+    oauth: RawMcpLogin | None = Field(
+        default=None, description="The login it wants, in the place of a token in headers."
     )
     internal: bool = Field(
         default=False, description="Reach it although its address is not public, over http where the url says so."
@@ -87,8 +151,10 @@ class RawMcpServer(Raw):
             raise ValueError("give either command, a program to start, or url, an address")
         if self.url is not None and (self.args or self.env or self.read or self.write or self.workspace != "none"):
             raise ValueError("args, env, read, write and workspace are for a server with command")
-        if self.command is not None and (self.headers or self.internal):
-            raise ValueError("headers and internal are for a server with url")
+        if self.command is not None and (self.headers or self.internal or self.oauth is not None):
+            raise ValueError("headers, oauth and internal are for a server with url")
+        if self.oauth is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("give either oauth or the header authorization: both would be sent as the same header")
         return self
 
 
@@ -132,7 +198,8 @@ def resolve_mcp(raw: RawMcp, host: str, problems: list[Problem]) -> McpConfig:
 def _server(name: str, raw: RawMcpServer) -> McpServerConfig:
     place: McpProgram | McpAddress
     if raw.url is not None:
-        place = McpAddress(url=raw.url, headers=raw.headers, internal=raw.internal)
+        login = None if raw.oauth is None else McpLogin(**dict(raw.oauth))
+        place = McpAddress(url=raw.url, headers=raw.headers, internal=raw.internal, oauth=login)
     else:
         place = McpProgram(
             command=raw.command or "",
@@ -142,6 +209,7 @@ def _server(name: str, raw: RawMcpServer) -> McpServerConfig:
             read=tuple(raw.read),
             write=tuple(raw.write),
             network=raw.network,
+            memory=raw.memory,
             workspace=raw.workspace,
         )
     return McpServerConfig(

@@ -21,13 +21,17 @@ from execution_platform.gateway.policy import Caller, GatewayState
 from execution_platform.gateway.state import State
 from execution_platform.identity.principal import Principal
 from execution_platform.ledger.money import NANOS
+from execution_platform.runtime.agent.caller import Answer
 from execution_platform.runtime.agent.log import numbered
-from execution_platform.runtime.agent.order import Order
+from execution_platform.runtime.agent.order import Order, own_tools
 from execution_platform.runtime.agent.runs import Runs, is_open
 from execution_platform.runtime.agent.store import Row
+from execution_platform.spi.tools import ToolDefinition
+from execution_platform.tool_bridge.aliases import aliases
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 _BEAT_SECONDS = 15.0
+_LONGEST_ANSWER = 512 * 1024
 _POLL_SECONDS = 0.5
 _BEAT = b": keep-alive\n\n"
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -47,6 +51,16 @@ class RunLimits(BaseModel):
     cost_usd: float | None = Field(default=None, gt=0, description="US dollars of all turns.")
 
 
+class CallerTool(BaseModel):
+    """A tool that the caller runs itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$", description="Its name, none of the platform's.")
+    description: str = Field(default="", max_length=8192, description="What the model reads of it.")
+    parameters: dict[str, Any] | None = Field(default=None, description="JSON Schema of its arguments, an object.")
+
+
 class NewRun(BaseModel):
     """A task for an agent: a text, or a whole conversation."""
 
@@ -58,6 +72,11 @@ class NewRun(BaseModel):
     model: str | None = Field(default=None, description="Model; the persona's own choice unless set.")
     system: str | None = Field(default=None, description="System text.")
     tools: list[Any] | None = Field(default=None, description="Tools, as on /v1/chat; the persona's unless set.")
+    caller_tools: list[CallerTool] = Field(
+        default_factory=list[CallerTool],
+        max_length=64,
+        description="Tools of the caller: the run tells caller_call, waits for the answer, and goes on.",
+    )
     max_tokens: int | None = Field(default=None, ge=1, description="Output tokens of one turn.")
     workspace: str | None = Field(default=None, description="Directory to work in; one of its own unless set.")
     mode: PermissionMode | None = Field(default=None, description="What may be done without asking.")
@@ -72,6 +91,17 @@ class Decision(BaseModel):
     call: str = Field(description="The call, as the event approval_required names it.")
     token: str = Field(description="The token of that event: it stands for this call with these arguments.")
     decision: Literal["allow", "deny"] = Field(description="Whether it may run.")
+
+
+class CallerAnswer(BaseModel):
+    """What a tool of the caller gave."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    call: str = Field(description="The call, as the event caller_call names it.")
+    token: str = Field(description="The token of that event.")
+    result: Any = Field(description="What the tool gave: a text, or JSON.")
+    is_error: bool = Field(default=False, description="Whether it failed; then the result says how.")
 
 
 class Move(BaseModel):
@@ -141,6 +171,17 @@ async def approve_call(run_id: str, state: GatewayState, principal: Caller, said
     return {"id": run_id, "call": said.call, "decision": said.decision}
 
 
+@router.post("/{run_id}/answer")
+async def answer_call(run_id: str, state: GatewayState, principal: Caller, said: CallerAnswer) -> dict[str, Any]:
+    """Give a run what a tool of the caller gave. 403 for a token that is used, too old, of another call or for another owner."""
+    row = await _seen(state, principal, run_id)
+    text = said.result if isinstance(said.result, str) else _json.dumps(said.result).decode()
+    if len(text) > _LONGEST_ANSWER:
+        raise UnprocessableRequest(f"result: longer than {_LONGEST_ANSWER} characters; shorten it", param="result")
+    await runs_of(state).answer(row, said.call, said.token, Answer(text, said.is_error), principal.subject)
+    return {"id": run_id, "call": said.call, "answered": True}
+
+
 @router.post("/{run_id}/move")
 async def move_run(run_id: str, state: GatewayState, principal: Caller, to: Move) -> dict[str, Any]:
     """Let the next turns of a run go to another model. What only the first provider can read stays behind, and that is told."""
@@ -182,7 +223,21 @@ def _order(state: State, principal: Principal, asked: NewRun) -> Order:
         workspace=asked.workspace,
         mode=asked.mode,
         limits=limits,
+        own=_own(state, asked.caller_tools),
     )
+
+
+def _own(state: State, tools: Sequence[CallerTool]) -> tuple[ToolDefinition, ...]:
+    """The caller's tools. Raises `UnprocessableRequest` for names that are taken."""
+    names = [tool.name for tool in tools]
+    taken = {tool.name for tool in state.tools.tools()} | aliases().keys()
+    for place, name in enumerate(names):
+        if name in taken or names.index(name) != place:
+            raise UnprocessableRequest(
+                f"caller_tools.{place}.name: {name} is the name of another tool; give this one another name",
+                param="caller_tools",
+            )
+    return own_tools([tool.model_dump() for tool in tools])
 
 
 async def _seen(state: State, principal: Principal, run_id: str) -> Row:

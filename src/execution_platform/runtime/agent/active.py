@@ -13,6 +13,7 @@ from execution_platform.exceptions import BudgetExceeded, ErrorKind, ExecutionPl
 from execution_platform.identity.principal import Principal
 from execution_platform.runtime.agent.agent import Agent, Ears, End
 from execution_platform.runtime.agent.asking import Asking
+from execution_platform.runtime.agent.caller import Answerer, Calling, caller_permits
 from execution_platform.runtime.agent.kernel import Caller, KernelModel
 from execution_platform.runtime.agent.limits import NANOS, StopReason
 from execution_platform.runtime.agent.log import RunLog
@@ -59,6 +60,8 @@ class Taken:
     """What approvals are sealed with."""
     approver: Approver | None = None
     """Who is asked in place of the owner's clients."""
+    answerer: Answerer | None = None
+    """Who runs the caller's own tools in place of the owner's clients."""
 
 
 class Active(Ears):
@@ -88,6 +91,15 @@ class Active(Ears):
         self._asking = Asking(
             store, taken.run_id, order.principal.subject, taken.key, tell=self._tell, waiting=self._wait
         )
+        self._calling = Calling(
+            store,
+            taken.run_id,
+            order.principal.subject,
+            taken.key,
+            tell=self._tell_now,
+            answerer=taken.answerer,
+            seconds=shop.answer_seconds,
+        )
         self._cancelled = False
         self._setting: Setting | None = None
         self._waited_since: float | None = None
@@ -113,6 +125,7 @@ class Active(Ears):
     def decided(self, seal: str, decision: str) -> None:
         """Somebody has decided on a call."""
         self._asking.decided(seal, decision)
+        self._calling.decided(seal)
 
     # Its life
 
@@ -160,13 +173,20 @@ class Active(Ears):
         principal = await self._standing()
         persona = shop.snapshot().routing.explain(None, order.persona, {}).persona if order.persona else None
         names = None if order.request.tools is None else [tool.name for tool in order.request.tools]
-        permits = permits_of(shop.registry, persona, principal.scope.tools, names)
         absent = missing(shop.registry, persona, principal.scope.tools, names)
         if absent:
             await self._tell(Note("tools_missing", {"tools": absent}))
+        theirs = caller_permits(order.own)
+        permits = permits_of(shop.registry, persona, principal.scope.tools, names) | theirs
         mode = order.mode or ("default" if persona is None else persona.permission_mode)
         if persona is not None and persona.permission_mode == "plan":
             mode = "plan"
+
+        async def invoke(name: str, arguments: Mapping[str, object], context: ToolContext) -> ToolResult:
+            if name not in theirs:
+                return await self._invoke(name, arguments, context)
+            await self._standing()
+            return await self._calling.call(name, arguments, context)
 
         def permits_for(name: str) -> dict[str, Permit]:
             found = shop.snapshot().routing.explain(None, name, {}).persona
@@ -178,7 +198,7 @@ class Active(Ears):
         self._setting = setting = Setting(
             run_id=taken.run_id,
             model=self._model,
-            invoke=self._invoke,
+            invoke=invoke,
             approval=Approval(mode, shop.hooks, taken.approver or self._asking),
             workspace=shop.workspaces().find(principal.tenant, order.workspace, taken.run_id),
             emit=self._emit,
@@ -239,6 +259,11 @@ class Active(Ears):
 
     async def _tell(self, note: Note) -> None:
         await self._emit([note])
+
+    async def _tell_now(self, note: Note) -> None:
+        """The same, written down at once: whoever has to answer may follow the run at another replica."""
+        await self._emit([note])
+        await self._flush({})
 
     async def _emit(self, batch: Sequence[Told]) -> None:
         events: list[Event] = []

@@ -1,6 +1,6 @@
 """What somebody wants a run to do, as it is kept: enough to go on with it in another process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import cast
 
@@ -12,6 +12,7 @@ from execution_platform.identity.scope import Scope
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.spi.profile import ModelProfile
 from execution_platform.spi.request import ChatRequest
+from execution_platform.spi.tools import ToolDefinition
 
 _SETS = ("models", "personas", "tools", "routes")
 
@@ -29,6 +30,8 @@ class Order:
     limits: Mapping[str, float | int] = field(default_factory=dict[str, float | int])
     """Limits that are lower than the configuration's."""
     conversation: str | None = None
+    own: Sequence[ToolDefinition] = ()
+    """Tools of the caller, which it runs itself while the run waits."""
 
     def within(self, limits: Limits) -> Limits:
         """The limits of this run: those of the configuration, or lower."""
@@ -49,6 +52,10 @@ class Order:
             "workspace": self.workspace,
             "mode": self.mode,
             "limits": dict(self.limits),
+            "own": [
+                {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
+                for tool in self.own
+            ],
             "principal": {
                 "name": who.name,
                 "tenant": who.tenant,
@@ -88,6 +95,19 @@ def order_of(body: str, options: str, persona: str) -> Order:
         workspace=cast("str | None", told["workspace"]),
         mode=cast("PermissionMode | None", told["mode"]),
         limits=cast("dict[str, float | int]", told["limits"]),
+        own=own_tools(cast("list[dict[str, object]]", told.get("own") or [])),
+    )
+
+
+def own_tools(told: Sequence[Mapping[str, object]]) -> tuple[ToolDefinition, ...]:
+    """Tools of the caller, of their JSON."""
+    return tuple(
+        ToolDefinition(
+            str(each["name"]),
+            cast("str | None", each.get("description")),
+            json_schema=cast("Mapping[str, object] | None", each.get("parameters")),
+        )
+        for each in told
     )
 
 

@@ -18,8 +18,9 @@ from uuid import uuid4
 
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError, PermissionDenied, RouterError
 from execution_platform.runtime.agent.active import Active, Taken
+from execution_platform.runtime.agent.caller import Answer, Answerer
 from execution_platform.runtime.agent.order import Order, order_of
-from execution_platform.runtime.agent.store import OPEN, Row, RunLost, RunStore, utc
+from execution_platform.runtime.agent.store import ANSWERED, FAILED, OPEN, Row, RunLost, RunStore, utc
 from execution_platform.runtime.agent.workshop import Workshop
 from execution_platform.tool_bridge.approval import Approver
 
@@ -117,8 +118,10 @@ class Runs:
         """A run this process works on."""
         return self._active.get(run_id)
 
-    async def begin(self, order: Order, *, approver: Approver | None = None) -> Active:
-        """Begin a run. Raises `TooManyRuns`, `RouterError`, `PermissionDenied`, `DatabaseUnavailable`."""
+    async def begin(
+        self, order: Order, *, approver: Approver | None = None, answerer: Answerer | None = None
+    ) -> Active:
+        """Begin a run; `answerer` runs the caller's own tools in this process. Raises `TooManyRuns`, `RouterError`, `PermissionDenied`, `DatabaseUnavailable`."""
         if len(self._active) >= self._most():
             raise TooManyRuns("this gateway works on as many runs as it may; come back in a while", retry_after=5)
         run_id = f"run_{uuid4().hex}"
@@ -137,7 +140,7 @@ class Runs:
         }
         await self.store.create(row, self.worker)
         self._shop.metrics.begun.inc()
-        return self._run(Taken(run_id=run_id, order=order, key=self._key(), approver=approver))
+        return self._run(Taken(run_id=run_id, order=order, key=self._key(), approver=approver, answerer=answerer))
 
     def _key(self) -> bytes:
         return hmac.digest(self._pepper().encode(), _KEY, hashlib.sha256)
@@ -279,6 +282,19 @@ class Runs:
             raise PermissionDenied(
                 "there is nothing to approve by this token: it is for another call, another owner, used, or too old",
                 code="approval_refused",
+            )
+        run = self._active.get(run_id)
+        if run is not None:
+            run.decided(token, decision)
+
+    async def answer(self, row: Row, call: str, token: str, answer: Answer, by: str) -> None:
+        """Give a waiting run what the caller's own tool gave. Raises `PermissionDenied`."""
+        run_id, decision = str(row["id"]), FAILED if answer.failed else ANSWERED
+        told = row["owner"] == by and await self.store.decide(run_id, call, token, decision, by, answer=answer.text)
+        if not told:
+            raise PermissionDenied(
+                "no call waits for this answer: the token is for another call, another owner, used, or too old",
+                code="answer_refused",
             )
         run = self._active.get(run_id)
         if run is not None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEASE = timedelta(seconds=30)
 OPEN = ("running", "waiting")
+ANSWERED, FAILED = "answered", "failed"
+"""What is decided of a call of the caller's own tool."""
 _FORGOTTEN = 200
 """Runs deleted by one transaction, so that no lock is held for long."""
 Row = Mapping[str, Any]
@@ -329,8 +331,28 @@ class RunStore:
             await connection.execute(insert(table).values(**values))
         return None
 
-    async def decide(self, run_id: str, call_key: str, seal: str, decision: str, by: str) -> bool:
-        """Decide on what was asked for, once and in time; False when there is nothing to decide."""
+    async def expect(self, run_id: str, call_key: str, seal: str, expires: datetime) -> tuple[str, bool] | None:
+        """Wait for an answer of the caller until then; the answer, and whether it is a failure, where there is one."""
+        from sqlalchemy import insert, select, update
+
+        from execution_platform.storage.schema import run_approvals as table
+
+        same = (table.c.run_id == run_id, table.c.call_key == call_key, table.c.seal == seal)
+        async with self._storage.write() as connection:
+            found = (await connection.execute(select(table.c.decision, table.c.answer).where(*same))).first()
+            if found is None:
+                values = {"run_id": run_id, "call_key": call_key, "seal": seal, "expires_at": expires}
+                await connection.execute(insert(table).values(**values))
+            elif found.decision is None:
+                await connection.execute(update(table).where(*same).values(expires_at=expires))
+            else:
+                return str(found.answer or ""), found.decision != ANSWERED
+        return None
+
+    async def decide(
+        self, run_id: str, call_key: str, seal: str, decision: str, by: str, *, answer: str | None = None
+    ) -> bool:
+        """Decide on what was asked for, or answer it, once and in time; False when there is nothing to decide."""
         from sqlalchemy import update
 
         from execution_platform.storage.schema import run_approvals as table
@@ -338,7 +360,7 @@ class RunStore:
         now = utc()
         same = (table.c.run_id == run_id, table.c.call_key == call_key, table.c.seal == seal)
         open_ = (table.c.decision.is_(None), table.c.expires_at > now)
-        values = {"decision": decision, "decided_by": by, "decided_at": now}
+        values = {"decision": decision, "decided_by": by, "decided_at": now, "answer": answer}
         async with self._storage.write() as connection:
             return (await connection.execute(update(table).where(*same, *open_).values(**values))).rowcount == 1
 

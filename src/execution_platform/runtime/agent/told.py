@@ -14,6 +14,7 @@ NoteKind = Literal[
     "turn_restarted",
     "provider_changed",
     "approval_required",
+    "caller_call",
     "approval_decided",
     "outcome_unknown",
     "agent_started",

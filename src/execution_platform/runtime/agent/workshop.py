@@ -7,6 +7,7 @@ from execution_platform.exceptions import ExecutionPlatformError, PermissionDeni
 from execution_platform.identity.principal import Principal
 from execution_platform.observability.runs import RunMetrics
 from execution_platform.runtime.agent.aside import Asides
+from execution_platform.runtime.agent.caller import ANSWER_SECONDS
 from execution_platform.runtime.agent.limits import Limits
 from execution_platform.runtime.agent.workspace import Workspaces
 from execution_platform.runtime.books import Books
@@ -32,6 +33,7 @@ class Workshop:
     metrics: RunMetrics
     turn_seconds: float = 300.0
     asides: Asides = field(default_factory=Asides)
+    answer_seconds: float = ANSWER_SECONDS
     hooks: Sequence[Hook] = field(default_factory=tuple[Hook, ...])
 
     def why(self, name: str) -> ExecutionPlatformError | None:

@@ -282,6 +282,7 @@ CREATE TABLE run_approvals (
   decision VARCHAR(8),
   decided_by VARCHAR(200),
   decided_at DATETIME,
+  answer TEXT,
   CONSTRAINT pk_run_approvals PRIMARY KEY (run_id, call_key, seal)
 );
 CREATE TABLE run_events (

@@ -92,5 +92,7 @@ run_approvals = Table(
     Column("decision", String(8)),
     name_column("decided_by"),
     moment_column("decided_at"),
+    Column("answer", Text),
+    # What the caller's own tool gave, where that was asked for.
     PrimaryKeyConstraint("run_id", "call_key", "seal"),
 )

@@ -11,6 +11,7 @@ from execution_platform.config.mcp import McpServerConfig
 from execution_platform.exceptions import ConfigError, ExecutionPlatformError, ToolError
 from execution_platform.observability.logging import Tell
 from execution_platform.tool_bridge.context import ToolContext
+from execution_platform.tool_bridge.mcp.logins import Logins
 from execution_platform.tool_bridge.mcp.names import full_name
 from execution_platform.tool_bridge.mcp.pins import Pin, Pins
 from execution_platform.tool_bridge.mcp.remote import FRESH_SECONDS, RemoteServer, Reveal, changed
@@ -70,7 +71,7 @@ class McpTool:
 
 
 class McpServers:
-    """Keeps conversations and approvals. `taken` are the names of other tools; `offered` is told when the tools change."""
+    """Keeps conversations, approvals and logins. `pepper` is what logins are sealed with; `taken` are the names of other tools; `offered` is told when the tools change."""
 
     def __init__(
         self,
@@ -78,11 +79,13 @@ class McpServers:
         secret: Reveal,
         tell: Tell,
         *,
+        pepper: Callable[[], str],
         taken: Callable[[], Iterable[str]] = tuple,
         offered: Callable[[Offer], None] = lambda _offer: None,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self.pins = Pins(root)
+        self._logins = Logins(root, pepper)
         self._secret = secret
         self._tell = tell
         self._taken = taken
@@ -90,7 +93,9 @@ class McpServers:
         self._fresh = fresh_seconds
         self._servers: dict[str, RemoteServer] = {}
         self._left: list[RemoteServer] = []
-        """Servers of earlier configurations, whose conversations end with the next look."""
+        """Servers of earlier configurations, which nobody has begun to end."""
+        self._leaving: dict[asyncio.Task[None], RemoteServer] = {}
+        """Servers of earlier configurations that end with their last call."""
         self._told: dict[str, str] = {}
         self._following: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -101,7 +106,7 @@ class McpServers:
         self._left += [each for name, each in self._servers.items() if name not in kept]
         self._servers = {
             name: kept.get(name)
-            or RemoteServer(config, self.pins, self._secret, self._others, fresh_seconds=self._fresh)
+            or RemoteServer(config, self.pins, self._secret, self._logins, self._others, fresh_seconds=self._fresh)
             for name, config in servers.items()
         }
         self.tell_offer()
@@ -147,8 +152,7 @@ class McpServers:
 
     async def look(self) -> None:
         """Take over approvals, and list the servers that were never listed."""
-        stale, self._left = self._left, []
-        await asyncio.gather(*(server.aclose() for server in stale))
+        self._retire()
         news = self.pins.refresh()
         unknown = [server for server in self._servers.values() if server.pinned() is None]
         found = await asyncio.gather(*(self._first(server) for server in unknown))
@@ -162,7 +166,18 @@ class McpServers:
             with suppress(asyncio.CancelledError):
                 await self._following
             self._following = None
-        await asyncio.gather(*(server.aclose() for server in (*self._servers.values(), *self._left)))
+        leaving, self._leaving = self._leaving, {}
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        await asyncio.gather(*(server.aclose() for server in (*self._servers.values(), *self._left, *leaving.values())))
+        self._left = []
+
+    def _retire(self) -> None:
+        for server in self._left:
+            task = asyncio.create_task(server.retire(), name=f"mcp server {server.name} leaves")
+            self._leaving[task] = server
+            task.add_done_callback(lambda done: self._leaving.pop(done, None))
         self._left = []
 
     async def _follow(self) -> None:

@@ -1,14 +1,16 @@
 """One configured server: its conversations, and its tools held to what was approved."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from execution_platform.config.mcp import McpAddress, McpProgram, McpServerConfig
 from execution_platform.config.secret import Secret, SecretRef
-from execution_platform.exceptions import ToolDenied, ToolError
+from execution_platform.exceptions import ConfigError, ToolDenied, ToolError
+from execution_platform.tool_bridge.busy import Busy
 from execution_platform.tool_bridge.context import ToolContext
 from execution_platform.tool_bridge.mcp import extra
+from execution_platform.tool_bridge.mcp.logins import Logins
 from execution_platform.tool_bridge.mcp.names import full_name
 from execution_platform.tool_bridge.mcp.pins import Definition, Judged, Pin, Pins
 from execution_platform.tool_bridge.mcp.server_tools import features, question
@@ -16,6 +18,11 @@ from execution_platform.tool_bridge.mcp.session import Opener, Session
 from execution_platform.tool_bridge.mcp.stdio import Start, program_transport
 from execution_platform.tool_bridge.protocol import ToolResult
 from execution_platform.transport.egress import Egress
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from execution_platform.tool_bridge.mcp.oauth import Login
 
 MOST_PROGRAMS: Final = 32
 """Processes of one server at a time."""
@@ -43,6 +50,7 @@ class RemoteServer:
         config: McpServerConfig,
         pins: Pins,
         secret: Reveal,
+        logins: Logins,
         taken: Callable[[], Iterable[str]],
         *,
         fresh_seconds: float = FRESH_SECONDS,
@@ -50,11 +58,14 @@ class RemoteServer:
         self.config = config
         self._pins = pins
         self._secret = secret
+        self._logins = logins
         self._taken = taken
         self._fresh = fresh_seconds
         self._sessions: dict[tuple[str, str | None], Session] = {}
         self._ending: list[Session] = []
         self._egress: Egress | None = None
+        self._login: Login | None = None
+        self._busy = Busy()
         self.judged: Judged | None = None
         """What the last listing said; None before the first."""
 
@@ -95,6 +106,15 @@ class RemoteServer:
 
     async def call(self, pin: Pin, args: Mapping[str, object], context: ToolContext) -> ToolResult:
         """Call an approved tool. Raises `ToolChanged` where it is another one now, and what `Session.ask` raises."""
+        with self._busy:
+            return await self._called(pin, args, context)
+
+    async def retire(self) -> None:
+        """End every conversation when the last call ends: the configuration has this server no more, or another way."""
+        await self._busy.over()
+        await self.aclose()
+
+    async def _called(self, pin: Pin, args: Mapping[str, object], context: ToolContext) -> ToolResult:
         session = self._session(context)
         now = asyncio.get_running_loop().time()
         judged = self.judged
@@ -107,6 +127,32 @@ class RemoteServer:
             raise changed(self.name, tool, reason)
         return await session.ask(question(self.name, pin.definition, args, self.config.result))
 
+    async def log_in(self, show: Callable[[str], Awaitable[None]]) -> None:
+        """Let a person log in: `show` gets the address to open in a browser.
+
+        Raises `ConfigError` for a server that wants no person, and what `oauth.log_in` raises.
+        """
+        place = self.config.place
+        if not isinstance(place, McpAddress) or place.oauth is None or place.oauth.grant != "authorization_code":
+            raise ConfigError(
+                f"mcp.servers.{self.name}: nobody logs in at this server; one that wants a person has `oauth` with "
+                "grant: authorization_code"
+            )
+        extra.require()
+        from execution_platform.tool_bridge.mcp.issuer import Issuer
+        from execution_platform.tool_bridge.mcp.oauth import log_in
+        from execution_platform.tool_bridge.mcp.redirect import loopback
+
+        issuer = Issuer(self.name, place, place.oauth, self.config.seconds)
+        try:
+            await log_in(issuer, self._secret, self._logins, loopback, show)
+        finally:
+            await issuer.aclose()
+
+    def log_out(self) -> bool:
+        """Forget the login of a person; whether there was one. The issuer is not told."""
+        return self._logins.forget(self.name)
+
     async def aclose(self) -> None:
         """End every conversation."""
         sessions, self._sessions, self._ending = [*self._sessions.values(), *self._ending], {}, []
@@ -114,6 +160,9 @@ class RemoteServer:
         egress, self._egress = self._egress, None
         if egress is not None:
             await egress.aclose()
+        login, self._login = self._login, None
+        if login is not None:
+            await login.aclose()
 
     async def _judge(self, session: Session) -> Judged:
         definitions = await self._listed(session)
@@ -175,7 +224,20 @@ class RemoteServer:
             self._egress = Egress(policy)
         egress = self._egress
         headers = {name: self._secret(ref).reveal() for name, ref in place.headers.items()}
-        return lambda: address_transport(place.url, headers, egress, most)
+        auth = self._auth(place)
+        return lambda: address_transport(place.url, headers, egress, most, auth)
+
+    def _auth(self, place: McpAddress) -> "httpx2.Auth":
+        """What requests get of the login, which is one for all conversations."""
+        from execution_platform.tool_bridge.mcp.http import NoLogin
+        from execution_platform.tool_bridge.mcp.oauth import Bearing, login_of
+
+        if place.oauth is None:
+            return NoLogin(self.name)
+        if self._login is None:
+            seconds = self.config.seconds
+            self._login = login_of(self.name, place, place.oauth, self._secret, self._logins, seconds=seconds)
+        return Bearing(self.name, self._login)
 
 
 def changed(server: str, tool: str, reason: str) -> ToolChanged:

@@ -33,15 +33,15 @@ _CPU_FIELDS: Final = slice(11, 15)
 """utime, stime, cutime, cstime of proc_pid_stat(5), counted after the name."""
 
 
-def prlimit(program: str, limits: Limits) -> list[str]:
-    """The command that holds the rest of its line to the kernel's limits, inside.
+def prlimit(program: str, limits: Limits, *, lasting: bool = False) -> list[str]:
+    """The command that holds the rest of its line to the kernel's limits, inside; what is `lasting` has any time.
 
     Inside, because processes are then counted within the sandbox's own user namespace (Linux 5.14 and later; per user
     before). Memory is what a process can write to, not what it reserves: runtimes reserve terabytes.
     """
     return [
         program,
-        f"--cpu={limits.cpu_seconds}:{limits.cpu_seconds + 1}",
+        *([] if lasting else [f"--cpu={limits.cpu_seconds}:{limits.cpu_seconds + 1}"]),
         f"--data={limits.memory}",
         f"--fsize={limits.file_size}",
         f"--nproc={limits.processes}",
@@ -56,7 +56,11 @@ def prlimit(program: str, limits: Limits) -> list[str]:
 class Watch:
     """Looks at a command until it passes a limit."""
 
-    def __init__(self, process: int, limits: Limits, workspace: Path | None, size: int) -> None:
+    def __init__(
+        self, process: int, limits: Limits, workspace: Path | None, size: int, *, glance: float = _GLANCE
+    ) -> None:
+        """`glance` is how many seconds pass between two looks."""
+        self._glance = glance
         self._process = process
         self._limits = limits
         self._workspace = workspace
@@ -67,7 +71,7 @@ class Watch:
     async def until_passed(self) -> Ended:
         """Which limit is passed; waits for it."""
         while True:
-            await asyncio.sleep(_GLANCE)
+            await asyncio.sleep(self._glance)
             passed = self._processes() or await self._disk()
             if passed is not None:
                 return passed

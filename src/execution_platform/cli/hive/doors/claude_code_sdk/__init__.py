@@ -13,12 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from claude_code_sdk._own import Calls, SdkMcpServer, SdkMcpTool, create_sdk_mcp_server, first_line, own_tools, tool
+
 __all__ = [
     "ClaudeCodeOptions",
     "ClaudeMessage",
+    "SdkMcpServer",
+    "SdkMcpTool",
+    "create_sdk_mcp_server",
     "query",
     "query_simple",
     "sync_query",
+    "tool",
 ]
 _LINE = 64 * 1024 * 1024
 _WRITES = frozenset({"Write", "Edit"})
@@ -39,6 +45,8 @@ class ClaudeCodeOptions:
     disallowed_tools: list[str] | str | None = None
     max_turns: int | None = None
     append_system_prompt: str | None = None
+    mcp_servers: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Servers of `create_sdk_mcp_server`, whose tools run in this program."""
     timeout: float = 600
 
 
@@ -72,22 +80,29 @@ async def query(
     given = options or getattr(transport, "options", None) or ClaudeCodeOptions()
     cwd = Path(given.cwd or getattr(transport, "cwd", None) or Path.cwd())
     before = _files(cwd)
+    own = own_tools(given.mcp_servers)
     process = await asyncio.create_subprocess_exec(
         *_command(given),
+        *(["--caller-tools"] if own else []),
         "--",
         prompt,
         cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if own else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=_LINE,
     )
     complaints = asyncio.ensure_future(process.stderr.read())  # type: ignore[union-attr]
     result: dict[str, Any] | None = None
+    calls = Calls(own, process.stdin)
+    if process.stdin is not None:
+        process.stdin.write(first_line(own))
     try:
         async with asyncio.timeout(given.timeout):
             async for line in process.stdout:  # type: ignore[union-attr]
                 value = json.loads(line)
+                if calls.hear(value):
+                    continue
                 if value.get("type") == "result":
                     result = value
                 for message in _messages(value):
@@ -97,6 +112,7 @@ async def query(
         yield ClaudeMessage("error", f"Timeout after {given.timeout:g} seconds", "system")
         return
     finally:
+        await calls.close()
         if process.returncode is None:
             process.kill()
             await process.wait()
