@@ -11,6 +11,7 @@ from execution_platform import _json
 from execution_platform.dialects.base import Downstream
 from execution_platform.dialects.losses import foreign_extra
 from execution_platform.dialects.openai_responses import answer as answers
+from execution_platform.dialects.openai_responses.content import encode_annotation
 from execution_platform.dialects.openai_responses.errors import failure_frames
 from execution_platform.dialects.openai_responses.response import joins
 from execution_platform.dialects.openai_responses.wire import NAME
@@ -285,7 +286,7 @@ class Encoder:
                 self._piece("response.refusal.delta", opened, content_index=opened.place, delta=delta.text)
             case CitationDelta():
                 number = len(opened.state.citations) - 1
-                wire = answers.encode_annotation(delta.citation, sum(map(len, opened.state.text)))
+                wire = encode_annotation(delta.citation, sum(map(len, opened.state.text)))
                 event = "response.output_text.annotation.added"
                 self._piece(event, opened, content_index=opened.place, annotation_index=number, annotation=wire)
             case _:

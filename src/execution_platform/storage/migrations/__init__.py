@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from execution_platform.storage.local import Session
 
-HEAD = "0009"
+HEAD = "0008"
 """The version this program was written for."""
 
 VERSION_TABLE = "schema_version"
