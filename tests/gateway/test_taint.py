@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from execution_platform.config.problems import ConfigProblems
 from execution_platform.exceptions import ToolError
 from execution_platform.spi.tools import ToolDefinition
 from execution_platform.testing import Call, FakeUpstream, Script
@@ -172,3 +173,14 @@ async def test_a_persona_with_a_secret_in_its_words_is_not_saved(tmp_path: Path,
             assert b"system: holds a secret" in got.body
             saved = await put(served, "reader", {"system": "Use the tool for the API."})
             assert saved.status == 200, saved.body
+
+
+@in_loop
+async def test_a_file_with_a_secret_in_a_personas_words_is_refused(tmp_path: Path) -> None:
+    """A7: what is written into the file is held to the same."""
+    async with FakeUpstream() as upstream:
+        words = {"reader": {**PERSONA["reader"], "system": f"Use the key {KEY} for the API."}}
+        with pytest.raises(ConfigProblems, match=r"personas\.reader\.system: holds a secret") as found:
+            async with serving(tmp_path, three_vendors(upstream, personas=words)):
+                pass
+        assert KEY not in str(found.value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from execution_platform.catalog.prices import PriceBook, StoredPrices
 from execution_platform.config.files import Sources, check_sources, read_sources
 from execution_platform.config.known import known, local_candidates
-from execution_platform.config.problems import ConfigProblems
+from execution_platform.config.problems import ConfigProblems, Problem
 from execution_platform.config.resolve import ProviderConfig, Resolved, live_providers, resolve, version_id
 from execution_platform.config.secret import Secret
 from execution_platform.config.settings import Settings
@@ -126,7 +126,9 @@ class SnapshotBuilder:
             return None if known is None else known.price.rates.input + known.price.rates.output
 
         routing = RoutingTable(config, live, latency=self._latencies, price=price)
+        redactor = Redactor(secrets)
         errors = [problem for problem in routing.problems if problem.gravity == "error"]
+        errors += told_secrets(config, redactor)
         if errors:
             raise ConfigProblems(errors)
         return Snapshot(
@@ -136,7 +138,7 @@ class SnapshotBuilder:
             routing=routing,
             prices=prices,
             cards=RateCards(prices),
-            redactor=Redactor(secrets),
+            redactor=redactor,
             problems=tuple(routing.problems),
             max_attempts=config.limits.attempts,
             default_provider=routing.default_provider,
@@ -146,6 +148,24 @@ class SnapshotBuilder:
             board=self.board,
             limits=LimitTable(self._limiter, config.rate_limits),
         )
+
+
+def told_secrets(config: Resolved, redactor: Redactor) -> list[Problem]:
+    """The texts of personas that hold a secret: a model says what it was told to whoever asks well enough."""
+    told = [
+        (f"personas.{name}.{member}", text)
+        for name, persona in config.personas.items()
+        for member, text in (("system", persona.system), ("description", persona.description))
+    ]
+    return [
+        Problem(
+            path,
+            "holds a secret of this gateway or a key.",
+            "What a model is told is no secret: take it out and give the persona a tool that has it.",
+        )
+        for path, text in told
+        if text is not None and redactor.content(text) != text
+    ]
 
 
 def authenticator_for(builder: SnapshotBuilder, config: Resolved, *, fresh: bool = False) -> Authenticator:
