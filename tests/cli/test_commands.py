@@ -142,10 +142,10 @@ def test_personas_are_listed_with_who_would_answer(configured):
 def test_providers_are_listed_with_what_they_lack(configured):
     rows = {row["name"]: row for row in told(ep("providers", "--no-discover", "--json"))["providers"]}
     assert (rows["openai"]["state"], rows["near"]["state"], rows["mock"]["default"]) == ("off", "live", True)
-    assert rows["openai"]["reason"] == "no key: set EP_OPENAI_API_KEY or OPENAI_API_KEY"
+    assert rows["openai"]["reason"] == "no key: ${OPENAI_API_KEY} gives none"
     table = ep("providers", "--no-discover").stdout
     assert "mock (default)" in table
-    assert "no key: set EP_OPENAI_API_KEY" in table
+    assert "no key: ${OPENAI_API_KEY} gives none" in table
 
 
 def test_a_key_makes_a_provider_live_and_is_shown_nowhere(configured, monkeypatch):

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "run_lost": "the worker has lost the run, so nobody is told",
     "key_revoked": "the run ends, since its owner may not call any more",
     "tool_results_not_kept": "the request is refused before the model is asked",
+    "answer_refused": "said to the caller that answers for a tool of its own, not to a model",
     "approval_refused": "said to a person who approves, not to a model",
 }
 """Codes of these rooms that are no result of a call."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from execution_platform.config.tools import RawTools, resolve_tools
+from execution_platform.config.written.tools import RawTools, resolve_tools
 from execution_platform.exceptions import InvalidToolArguments, SandboxUnavailable, ToolDenied, ToolError
 from execution_platform.tool_bridge.sandbox import Bubblewrap, Sandbox
 from execution_platform.tool_bridge.sandbox.opening import open_sandbox
