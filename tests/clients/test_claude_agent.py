@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,11 @@ def test_nothing_of_the_gateways_environment_reaches_the_runtime(
     assert b"CLAUDE_CONFIG_DIR=/tmp/ep-agent-" in environ
 
 
-def test_a_caller_that_leaves_ends_the_runtime(upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_a_caller_that_leaves_ends_the_runtime(
+    upstream: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (homes := tmp_path / "homes").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(homes))
     upstream.script(Script(Text("word " * 200), pace_gate=(gate := Gate("pace"))))
 
     async def run() -> None:
@@ -140,6 +145,7 @@ def test_a_caller_that_leaves_ends_the_runtime(upstream: FakeUpstream, tmp_path:
             asked = asyncio.create_task(served.post("/v1/chat/completions", ask(stream=True)))
             await asked_of(upstream)
             assert len(children()) == 1
+            assert len(list(homes.glob("ep-agent-*"))) == 1
             asked.cancel()
             async with asyncio.timeout(10):
                 while children():
@@ -147,7 +153,7 @@ def test_a_caller_that_leaves_ends_the_runtime(upstream: FakeUpstream, tmp_path:
 
     asyncio.run(run())
     gate.release()
-    assert not list(Path("/tmp").glob("ep-agent-*"))
+    assert not list(homes.iterdir())
 
 
 @pytest.mark.parametrize(
