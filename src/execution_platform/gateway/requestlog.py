@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from execution_platform.config.values import LedgerConfig
 from execution_platform.exceptions import ExecutionPlatformError
@@ -15,9 +15,7 @@ from execution_platform.ledger.requests import Noted, write
 from execution_platform.router.chain import aclose
 from execution_platform.runtime.answer import Answer
 from execution_platform.runtime.call import Call
-
-if TYPE_CHECKING:
-    from execution_platform.gateway.bookkeeping import Bookkeeping
+from execution_platform.storage.engine import Storage
 
 _MOST = 20_000
 _PAUSE = 0.5
@@ -28,14 +26,28 @@ CONTENT_BYTES = 64 * 1024
 """Kept of a prompt, and of an answer."""
 
 
+class Place(Protocol):
+    """Where the log is written: the database of the books, whose tables are made when something is first kept."""
+
+    storage: Storage
+
+    async def exists(self) -> bool:
+        """Whether there is a database already; asking makes none."""
+        ...
+
+    async def store(self) -> object:
+        """Open the database, and make its tables if need be. Raises `DatabaseUnavailable`."""
+        ...
+
+
 class RequestLog:
     """The requests of one process on their way into the database."""
 
-    def __init__(self, keeping: "Bookkeeping", config: LedgerConfig) -> None:
+    def __init__(self, place: Place, config: LedgerConfig) -> None:
         self.waiting: deque[Noted] = deque()
         self._flushing = asyncio.Lock()
         self.dropped = 0
-        self._keeping = keeping
+        self._place = place
         self._config = config
         self.wishes = Wishes(frozenset(config.content_of), {})
         """Of the configuration and of the tenants themselves."""
@@ -107,11 +119,11 @@ class RequestLog:
             until_forgetting -= pause
             until_learning -= pause
             try:
-                if until_learning <= 0 and await self._keeping.exists():
+                if until_learning <= 0 and await self._place.exists():
                     until_learning = _LEARN_SECONDS
                     await self.learn()
                 await self.flush()
-                if until_forgetting <= 0 and self._keeping.storage.opened:
+                if until_forgetting <= 0 and self._place.storage.opened:
                     until_forgetting = _FORGET_SECONDS
                     await self.forget()
                 pause = _PAUSE
@@ -120,8 +132,8 @@ class RequestLog:
 
     async def learn(self) -> None:
         """Take over what tenants have asked for. Raises `DatabaseUnavailable`."""
-        await self._keeping.store()
-        found = await wishes(self._keeping.storage)
+        await self._place.store()
+        found = await wishes(self._place.storage)
         self.wishes = Wishes(found.content.union(self._config.content_of), found.days)
 
     async def flush(self) -> None:
@@ -129,15 +141,15 @@ class RequestLog:
         # A reader and the ticker may both want what waits; each row is written once.
         async with self._flushing:
             if self.waiting:
-                await self._keeping.store()
-                await write(self._keeping.storage, self.waiting)
+                await self._place.store()
+                await write(self._place.storage, self.waiting)
 
     async def forget(self) -> int:
         """Delete what is older than the configuration keeps; how many requests. Raises `DatabaseUnavailable`."""
-        await self._keeping.store()
+        await self._place.store()
         from execution_platform.ledger.requests import forget
 
-        storage, now, days = self._keeping.storage, datetime.now(UTC), self.wishes.days
+        storage, now, days = self._place.storage, datetime.now(UTC), self.wishes.days
         gone = await forget(storage, now, self._config.request_days, but=days)
         for tenant, most in days.items():
             gone += await forget(storage, now, most, of=tenant)
