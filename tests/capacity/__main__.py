@@ -11,6 +11,7 @@ from rich.console import Console
 from capacity.rates import leavers, neighbour, overhead, overload, reloads, soak
 from capacity.scene import Row, Scale
 from capacity.streams import crowd, drain, readers
+from capacity.tools import tools
 from execution_platform import _json
 
 MEASURES: Mapping[str, Callable[[Scale], Iterator[Row]]] = {
@@ -23,6 +24,7 @@ MEASURES: Mapping[str, Callable[[Scale], Iterator[Row]]] = {
     "neighbour": neighbour,
     "reloads": reloads,
     "soak": soak,
+    "tools": tools,
 }
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "_measured.json"
 _SHORT = 0.05

@@ -7,6 +7,8 @@ import pytest
 from capacity.rates import leavers, reloads
 from capacity.scene import Row, Scale
 from capacity.streams import crowd, drain
+from capacity.tools import tools
+from sandboxes import needs_bubblewrap
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,10 @@ def test_nothing_fails_is_dropped_or_stays_behind(
     found = list(measure(Scale(share)))
     assert found
     assert [found[number] for number in rows if not found[number].is_kept] == []
+
+
+@needs_bubblewrap
+def test_fifty_calls_and_many_runs_at_once_all_come_to_their_end() -> None:
+    """A call that fails raises; whether they were quick is for `make load` to say."""
+    *_, runs = tools(Scale(0.05))
+    assert runs.is_kept, runs

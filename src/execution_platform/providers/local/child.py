@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from execution_platform.exceptions import ErrorKind, ProviderError
 from execution_platform.exceptions import TimeoutError as ProviderTimeout
+from execution_platform.transport.pipes import write_pipe
 
 PROVIDER = "embedded"
 
@@ -104,7 +105,9 @@ class Child:
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise ProviderError("the child process has no pipes", kind=ErrorKind.CONNECTION, provider=PROVIDER)
-        stdin.write(f"{credential}\n".encode())
+        # Whether it has ended is seen by what it does not announce.
+        with contextlib.suppress(ConnectionError):
+            await write_pipe(stdin, f"{credential}\n".encode())
         announced = (await stdout.readline()).decode().strip()
         if not announced:
             await self._process.wait()

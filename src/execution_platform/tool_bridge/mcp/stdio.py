@@ -25,6 +25,7 @@ from execution_platform.tool_bridge.sandbox import seccomp
 from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE, Limits
 from execution_platform.tool_bridge.sandbox.limits import Watch, prlimit
 from execution_platform.tool_bridge.sandbox.workspace import survey, user_of
+from execution_platform.transport.pipes import write_pipe
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -232,8 +233,7 @@ async def _write(
         async for given in source:
             if stdin is None:
                 return
-            stdin.write(given.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-            await stdin.drain()
+            await write_pipe(stdin, given.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
     into.close()
 
 

@@ -34,6 +34,7 @@ from execution_platform.tool_bridge.sandbox.capture import Capture
 from execution_platform.tool_bridge.sandbox.interfaces import WORKSPACE, Command, Ended, Limits, Outcome
 from execution_platform.tool_bridge.sandbox.limits import Watch, has_room, prlimit, stop
 from execution_platform.tool_bridge.sandbox.workspace import Survey, survey, user_of
+from execution_platform.transport.pipes import write_pipe
 
 REMEDY: Final = (
     "Install bubblewrap 0.8 or later and util-linux (Debian: apt-get install bubblewrap), on a Linux whose kernel lets "
@@ -297,9 +298,8 @@ class _Run:
         stdin = self._process.stdin
         if stdin is None:
             return
-        with suppress(BrokenPipeError, ConnectionResetError):
-            stdin.write(self._command.stdin)
-            await stdin.drain()
+        with suppress(ConnectionError):
+            await write_pipe(stdin, self._command.stdin)
         stdin.close()
 
     async def _read(self, stream: asyncio.StreamReader | None, into: Capture) -> None:
