@@ -7,7 +7,6 @@ VENDOR := .venv-vendor
 CLIENTS := .clients
 RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help run servers mcp-servers test test-vendor chaos chaos-short clients clients-short money guards load check format bench lock clean docs
 
