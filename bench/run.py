@@ -218,7 +218,10 @@ def _gateway(name: str, upstream: Server, directory: Path) -> Server:
     config = directory / f"platform-{port}.yaml"
     config.write_text((HERE / "platform.yaml").read_text().replace("http://upstream.invalid", upstream.url))
     command = [str(Path(PYTHON).with_name("ep")), "serve", "--config", str(config), "--port", str(port)]
-    return Server(name, command, port)
+    # Books of its own, empty: not those of whoever works in this directory.
+    workspace = directory / f"workspace-{port}"
+    workspace.mkdir()
+    return Server(name, command, port, {"EP_WORKSPACE_ROOT": str(workspace)})
 
 
 def _peer(given: str, upstream: Server) -> Server:

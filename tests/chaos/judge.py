@@ -47,7 +47,7 @@ def judge(cell: Cell, seen: Sequence[Seen]) -> Verdict:
             verdict.problems += problems
         if cell.is_raw and cell.way == "stream" and expect.outcome != "left":
             verdict.problems += wrong_on_the_wire(cell.client, one)
-    if seen and 1 - failed / len(seen) < expect.success:
+    if seen and (len(seen) - failed) / len(seen) < expect.success:
         verdict.problems.append(f"{failed} of {len(seen)} requests failed")
     verdict.problems += _meters(cell, expect, seen)
     if expect.outcome == "left":
