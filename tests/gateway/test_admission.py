@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import itertools
 import random
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, strategies
 
 from execution_platform.config.values import Limits
@@ -48,12 +50,12 @@ def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -
         gate.note_lag(0.5, 0.5)
     assert gate.allowed == 1000
     gate.note_lag(0.5, 0.5)
-    assert gate.allowed == 32
+    assert gate.allowed == 20
     assert gate.is_full(Priority.CHAT)
     assert not gate.is_full(Priority.ADMIN)
     for _ in range(100):
         gate.note_lag(1.0, 1.0)
-    assert gate.allowed == 32
+    assert gate.allowed == 16
 
 
 @pytest.mark.parametrize(("late", "allowed"), [(0.031, 320), (0.06, 200), (0.1, 120), (30.0, 80)])
@@ -74,7 +76,7 @@ def test_a_loop_that_others_keep_waiting_sheds_nothing() -> None:
     assert gate.allowed == 100
     for _ in range(3):
         gate.note_lag(0.5, 0.05)
-    assert gate.allowed == 32
+    assert gate.allowed == 18
 
 
 def test_a_late_tick_or_two_between_punctual_ones_are_no_overload() -> None:
@@ -96,6 +98,22 @@ def test_a_process_that_keeps_time_again_admits_all_within_five_seconds() -> Non
         gate.note_lag(0.0, 0.0)
         ticks += 1
     assert ticks * 0.05 <= 5
+
+
+def test_the_allowed_number_grows_slowly_while_there_are_more_requests_than_it_allows() -> None:
+    """R18: they would all come in at once."""
+    gate = admission(in_flight=2000)
+    gate.in_flight = 100
+    for _ in range(3):
+        gate.note_lag(1.0, 1.0)
+    begun = gate.allowed
+    for _ in range(20):
+        gate.refusal(Priority.CHAT)
+        gate.note_lag(0.0, 0.0)
+    assert begun < gate.allowed < begun * 1.5
+    for _ in range(20):
+        gate.note_lag(0.0, 0.0)
+    assert gate.allowed > begun * 15
 
 
 def test_other_limits_hold_from_the_moment_they_are_configured() -> None:
@@ -247,6 +265,42 @@ def test_management_answers_while_chats_are_refused_and_places_come_back(tmp_pat
             assert (await gateway.post(path, body)).status == 200
 
     asyncio.run(run())
+
+
+def test_who_waits_in_the_kernel_is_refused_without_becoming_a_connection(tmp_path: Path) -> None:
+    """R18: all that wait are looked at in one turn; what is whole is refused at once, what is management is served."""
+
+    async def run() -> None:
+        async with full(tmp_path) as held:
+            assert type(asyncio.get_running_loop()).__module__ == "uvloop", "asyncio's own loop takes all that wait"
+            host, _, port = held.gateway.url.removeprefix("http://").partition(":")
+            chat = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx-request-id: r-7\r\ncontent-length: 2\r\n\r\n{}"
+            health = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+            # The event loop sees none of them before the last has come, and takes the first two by itself.
+            first, *waiting = [socket.create_connection((host, int(port))) for _ in range(7)]
+            first.close()
+            for number, client in enumerate(waiting):
+                client.sendall(health if number in {0, 3} else chat)
+            _, *said = [await asyncio.to_thread(read_all, client) for client in waiting]
+            served = said.pop(2)
+            assert served.startswith(b"HTTP/1.1 200 OK")
+            for answer in said:
+                head, _, body = answer.partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 529 Overloaded\r\n")
+                assert b"\r\nretry-after: " in head
+                assert b"\r\nx-request-id: r-7\r\n" in head
+                assert head.endswith(b"\r\nconnection: close")
+                assert b'"overloaded_error"' in body
+            assert total(await metrics(held.gateway), "ep_requests_shed_total", priority="chat") == 4
+
+    uvloop.run(run())
+
+
+def read_all(client: socket.socket) -> bytes:
+    """All until the other end closes."""
+    client.settimeout(5)
+    with client:
+        return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def test_streams_have_a_limit_of_their_own(tmp_path: Path) -> None:

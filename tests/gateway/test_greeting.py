@@ -41,6 +41,38 @@ def test_all_that_wait_are_taken_in_one_turn() -> None:
     asyncio.run(run())
 
 
+def test_who_is_refused_and_has_sent_all_is_told_at_once_and_the_others_are_served() -> None:
+    """R18: batch of four, of whom two are too many, and one of those has sent half of its request."""
+
+    async def run() -> None:
+        seen: list[asyncio.BaseTransport] = []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            loop = asyncio.get_running_loop()
+            greeter = Greeter(
+                os.dup(listening.fileno()),
+                lambda: Arrived(seen),
+                loop,
+                refuse=lambda data, ahead: b"no" if data == b"whole" and ahead >= 2 else None,
+                is_full=lambda ahead: ahead >= 2,
+            )
+            clients = [socket.create_connection(listening.getsockname()) for _ in range(4)]
+            for client, sent in zip(clients, (b"whole", b"whole", b"whole", b"half"), strict=True):
+                client.sendall(sent)
+            assert greeter.greet() == 4
+            clients[2].settimeout(5)
+            assert (clients[2].recv(10), clients[2].recv(10)) == (b"no", b"")
+            async with asyncio.timeout(5):
+                while len(seen) < 3:
+                    await asyncio.sleep(0)
+            for transport in seen:
+                transport.close()
+            for client in clients:
+                client.close()
+            greeter.close()
+
+    asyncio.run(run())
+
+
 def test_whoever_listens_no_more_takes_nobody_and_keeps_no_address() -> None:
     """R2."""
 

@@ -3,7 +3,7 @@
 Two signals decide: the number of requests under way against `limits.in_flight`, and the delay of the event
 loop. A turn of the loop takes as long as all that is under way has to do in it: while it is late the allowed
 number shrinks as far below what is under way as the delay is above its limit; when it keeps time again the number
-grows back. A loop that is late without having worked is kept waiting by other processes. Batch work is refused at four fifths of the allowed number, chat at the whole;
+grows back, slowly while there are more requests than it allows. A loop that is late without having worked is kept waiting by other processes. Batch work is refused at four fifths of the allowed number, chat at the whole;
 management has a margin of its own that no delay shrinks, so that a full process can still be examined.
 Whoever is refused is refused before its body is read.
 """
@@ -18,9 +18,12 @@ from execution_platform.gateway.errors import Overloaded
 _BATCH_SHARE = 0.8
 _MARGIN = 64
 """Management requests beyond `limits.in_flight`."""
-_FLOOR = 32.0
+_FLOOR = 16.0
 """So many are allowed however late the loop is: so few are not the cause, a starved processor is."""
-_SHRINK, _MOST_SHRUNK, _GROW = 0.8, 0.2, 1.15
+_SHRINK, _MOST_SHRUNK = 0.8, 0.2
+_GROW, _FEEL = 1.15, 1.015
+"""By how much the allowed number grows in a punctual tick: when nobody was refused since the last one, and when somebody was, since more
+would then come in at once."""
 _PATIENCE = 3
 """Late ticks in a row that count: one may be a long callback, two a processor taken away for a moment."""
 _OWN_SHARE = 0.25
@@ -39,12 +42,25 @@ class Priority(IntEnum):
 class Admission:
     """The count of requests under way in one process, and its limit."""
 
-    __slots__ = ("_allowed", "_late", "_limits", "_random", "caps", "in_flight", "on_refused", "refused", "streams")
+    __slots__ = (
+        "_allowed",
+        "_known",
+        "_late",
+        "_limits",
+        "_random",
+        "caps",
+        "in_flight",
+        "on_refused",
+        "refused",
+        "streams",
+    )
 
     def __init__(self, limits: Limits, chance: random.Random | None = None) -> None:
         self._limits = limits
         self._allowed = float(limits.in_flight)
         self._late = 0
+        self._known = 0
+        """Refusals at the last measurement."""
         self._random = chance or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self.in_flight = 0
         self.streams = 0
@@ -66,9 +82,9 @@ class Admission:
             self._allowed = float(limits.in_flight)
             self._recount()
 
-    def is_full(self, priority: int) -> bool:
-        """Whether one more request of this class would be refused."""
-        return self.in_flight >= self.caps[priority]
+    def is_full(self, priority: int, ahead: int = 0) -> bool:
+        """Whether one more request of this class would be refused, with so many `ahead` of it that are not counted yet."""
+        return self.in_flight + ahead >= self.caps[priority]
 
     def check(self, priority: int) -> None:
         """Called before the body is read. Raises `Overloaded` when the request would be one too many."""
@@ -111,8 +127,9 @@ class Admission:
         else:
             self._late = 0
             if self._allowed < most:
-                self._allowed = min(most, self._allowed * _GROW)
+                self._allowed = min(most, self._allowed * (_GROW if self.refused == self._known else _FEEL))
                 self._recount()
+        self._known = self.refused
 
     def _recount(self) -> None:
         most = self._limits.in_flight

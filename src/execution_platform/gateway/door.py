@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.gateway.admission import Priority
 from execution_platform.gateway.errors import Overloaded, error_body, error_headers, status_of
+from execution_platform.gateway.glance import glance
 from execution_platform.gateway.greeting import Greeter
 from execution_platform.gateway.http import HeaderList, Scope
 from execution_platform.gateway.listing import dialect_of
@@ -102,13 +103,31 @@ class Door:
         """A client that missed a deadline."""
         self.state.metrics.edge.slow_clients.labels(what).inc()
 
-    def overload(self, method: str, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-        """The whole answer to a request that is one too many; None when it may come in."""
+    def is_full(self, ahead: int) -> bool:
+        """Whether any request would be refused when so many more are under way."""
+        return self.admission.is_full(Priority.BATCH, ahead)
+
+    def refuse(self, data: bytes, ahead: int) -> bytes | None:
+        """The whole answer to a request nobody has read yet; None when it may come in, or is not there to its end."""
+        seen = glance(data)
+        return None if seen is None else self.overload(*seen, ahead=ahead, close=True)
+
+    def overload(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        ahead: int = 0,
+        close: bool = False,
+    ) -> bytes | None:
+        """The whole answer to a request that is one too many when so many more are under way; None when it may come in."""
         match = self.routes.match(path, query) if method == "POST" else None
         priority = Priority.ADMIN if match is None else match.spec.priority
-        if not self.admission.is_full(priority):
+        if not self.admission.is_full(priority, ahead):
             return None
-        return self.answer(self.admission.refusal(priority), path, headers)
+        return self.answer(self.admission.refusal(priority), path, headers, close=close)
 
     def answer(
         self, error: ExecutionPlatformError, path: str, headers: Sequence[tuple[bytes, bytes]], *, close: bool = False

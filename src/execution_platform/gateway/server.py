@@ -61,7 +61,9 @@ class EdgeServer(uvicorn.Server):
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
         self._door.greeters = [
-            Greeter(os.dup(sock.fileno()), self._connection, loop) for server in self.servers for sock in server.sockets
+            Greeter(os.dup(sock.fileno()), self._connection, loop, refuse=self._door.refuse, is_full=self._door.is_full)
+            for server in self.servers
+            for sock in server.sockets
         ]
         if self.started and self._announce is not None:
             self._announce(self._state)
