@@ -6,6 +6,7 @@ under way, are whole, and were left by whoever asked.
 
 import asyncio
 import re
+import socket
 import sys
 from dataclasses import dataclass
 
@@ -213,6 +214,9 @@ async def serve(port: int) -> None:
     """Serve until cancelled."""
     stats = Stats()
     server = await asyncio.get_running_loop().create_server(lambda: Connection(stats), "127.0.0.1", port, backlog=4096)
+    for sock in server.sockets:
+        # Otherwise it is busy for seconds with megabytes for each gateway's connection that nobody reads.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * 1024)
     await server.serve_forever()
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from execution_platform import _json
 from execution_platform.testing import FakeUpstream, Script, Text
 from gateway.watching import Log, metrics, total
 from serving import MODELS, Served, chat_body, serving, three_vendors
+from transport.raw_upstream import STREAM_HEAD, Exchange, chunk, raw_upstream
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\n"
@@ -334,6 +336,34 @@ def test_a_client_that_never_reads_is_cut_and_its_upstream_closed(stream: bool, 
             assert total(await metrics(gateway), "ep_slow_clients_total", what="read") == 1
 
     asyncio.run(run())
+
+
+def test_the_kernel_keeps_little_for_a_client_that_never_reads(tmp_path: Path) -> None:
+    """R15: without a bound it takes megabytes for each."""
+    sent: list[int] = []
+    frame = chunk(b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (b"x" * 16_000))
+
+    async def handler(exchange: Exchange) -> None:
+        exchange.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        await exchange.write(STREAM_HEAD)
+        for _ in range(1000):
+            await exchange.write(frame)
+            sent.append(len(frame))
+
+    async def run() -> None:
+        async with raw_upstream(handler) as upstream:
+            openai = {"kind": "openai", "api_key": "sk-1", "base_url": upstream.url, "models": ["gpt-4o"]}
+            config = {"limits": {"write_seconds": 0.4}, "providers": {"openai": openai}}
+            async with serving(tmp_path, config) as gateway:
+                data = _json.dumps(chat_body("openai_chat", "hi", "openai/gpt-4o", stream=True)[1])
+                with never_reading(gateway) as sock:
+                    sock.sendall(POST + HOST + sized(b"%d" % len(data)) + b"\r\n" + data)
+                    async with asyncio.timeout(10):
+                        while total(await metrics(gateway), "ep_slow_clients_total", what="read") != 1:
+                            await asyncio.sleep(0.02)
+
+    uvloop.run(run())
+    assert 0 < sum(sent) < 1024 * 1024, sum(sent)
 
 
 # Who may connect

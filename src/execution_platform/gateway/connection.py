@@ -34,6 +34,8 @@ _LOOKALIKES = (b"transfer_encoding", b"content_length")
 _NOTED = frozenset({b"host", b"transfer-encoding", b"expect", *_LOOKALIKES})
 """Headers that decide how a request is read."""
 _MOST_PIPELINED = 32
+_UNSENT = 16 * 1024
+"""Bytes that wait here for the kernel to take them; with more nothing is made for the client until some have gone."""
 _HOP = (b"upgrade", b"http2-settings", b"connection")
 
 
@@ -101,6 +103,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection; one too many is closed, or answered with a refusal while there is room for that."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_UNSENT)
         self._out = Joining(transport, self.loop)
         self.transport = cast("asyncio.Transport", self._out)
         self._since = self.loop.time()

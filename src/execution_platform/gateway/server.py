@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -32,6 +33,8 @@ _SWEEP_TICKS = 5
 """The server ticks ten times a second."""
 _STEP_SECONDS = 0.02
 _STEPS_A_SWEEP = 25
+_UNSENT = 64 * 1024
+"""Bytes the kernel takes for a client beyond what is on its way: without a bound it grows to megabytes for each that does not read."""
 _GRACE_SECONDS = 2.0
 """For the last bytes of what was ended at the hard limit."""
 
@@ -60,6 +63,10 @@ class EdgeServer(uvicorn.Server):
         """Listen, then announce it. Ends the process when the address is taken."""
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for sock in server.sockets:
+                # Connections have it of the socket they were accepted at.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         self._door.greeters = [
             Greeter(os.dup(sock.fileno()), self._connection, loop, refuse=self._door.refuse, is_full=self._door.is_full)
             for server in self.servers

@@ -22,9 +22,9 @@ import httptools
 
 __all__ = ["Hangup", "Listener", "NotHttp", "Wire", "read_buffer"]
 
-_READ: Final = 32 * 1024
+_READ: Final = 24 * 1024
 """Bytes of one read. Upstreams that send as fast as they can share a turn of the event loop by it."""
-_HELD: Final = 24 * 1024
+_HELD: Final = 16 * 1024
 """Bytes that wait for their reader, from which on no more is read: a full read is enough."""
 _LONGEST_HEAD: Final = 64 * 1024
 _LONGEST_LINE: Final = 16 * 1024
