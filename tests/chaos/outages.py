@@ -181,7 +181,7 @@ def _before_content() -> list[Scenario]:
         Scenario(
             id="junk_first",
             title="a broken event before the first content; another target",
-            chain=(_says(Inject(b"data: {broken\n\n", after=1)), SECOND),
+            chain=(_says(Inject(b"data: {broken\n\n", after=0)), SECOND),
             expect=Expect(by=1, requests={1: (1, 1)}),
             promises="T3",
             ways=("stream",),
