@@ -21,7 +21,7 @@ _MARGIN = 64
 _FLOOR = 16.0
 """So many are allowed however late the loop is: so few are not the cause, a starved processor is."""
 _SHRINK, _MOST_SHRUNK = 0.8, 0.2
-_GROW, _FEEL = 1.15, 1.015
+_GROW, _FEEL = 1.15, 1.03
 """By how much the allowed number grows in a punctual tick: when nobody was refused since the last one, and when somebody was, since more
 would then come in at once."""
 _PATIENCE = 3
