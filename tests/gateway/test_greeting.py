@@ -19,6 +19,15 @@ class Arrived(asyncio.Protocol):
         self.seen.append(transport)
 
 
+async def ended(seen: list[asyncio.BaseTransport], count: int, clients: list[socket.socket], greeter: Greeter) -> None:
+    """Wait until so many connections have come, and close everything."""
+    async with asyncio.timeout(5):
+        while len(seen) < count:
+            await asyncio.sleep(0)
+    for end in (*seen, *clients, greeter):
+        end.close()
+
+
 def test_all_that_wait_are_taken_in_one_turn() -> None:
     """R18."""
 
@@ -29,14 +38,7 @@ def test_all_that_wait_are_taken_in_one_turn() -> None:
             clients = [socket.create_connection(listening.getsockname()) for _ in range(20)]
             assert greeter.greet() == 20
             assert greeter.greet() == 0
-            async with asyncio.timeout(5):
-                while len(seen) < 20:
-                    await asyncio.sleep(0)
-            for transport in seen:
-                transport.close()
-            for client in clients:
-                client.close()
-            greeter.close()
+            await ended(seen, 20, clients, greeter)
 
     asyncio.run(run())
 
@@ -61,14 +63,7 @@ def test_who_is_refused_and_has_sent_all_is_told_at_once_and_the_others_are_serv
             assert greeter.greet() == 4
             clients[2].settimeout(5)
             assert (clients[2].recv(10), clients[2].recv(10)) == (b"no", b"")
-            async with asyncio.timeout(5):
-                while len(seen) < 3:
-                    await asyncio.sleep(0)
-            for transport in seen:
-                transport.close()
-            for client in clients:
-                client.close()
-            greeter.close()
+            await ended(seen, 3, clients, greeter)
 
     asyncio.run(run())
 
