@@ -15,8 +15,6 @@ ASKED = re.compile(r"[KBFHDXAM][0-9]+|R(1|9|1[0-3]|2[1-3]|3[678])")
 """Rows whose guards are removed."""
 NOTHING_TO_REMOVE = {
     "M12": "the protocol's client offers no sampling: there is no line to take away",
-    "M13": "not proven: there is no OAuth proxy",
-    "A5": "not proven: there is no memory across sessions",
 }
 
 
