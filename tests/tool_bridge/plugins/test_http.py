@@ -13,6 +13,7 @@ import pytest
 
 from execution_platform.exceptions import InvalidToolArguments, ToolDenied, ToolError
 from execution_platform.tool_bridge.provenance import MOST_ADDRESSES, MOST_BYTES, Provenance
+from execution_platform.tool_bridge.web import LARGEST
 from execution_platform.transport.egress import EgressBlocked, EgressPolicy, check_url
 from loops import in_loop
 from tooling import Bench, bench
@@ -349,6 +350,22 @@ async def flood() -> AsyncIterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 10000000000\r\n\r\n"
     for _ in range(100):
         yield b"x" * 1024 * 1024
+
+
+async def long(size: int) -> AsyncIterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
+    for begin in range(0, size, 65536):
+        yield b"x" * min(65536, size - begin)
+
+
+@in_loop
+async def test_an_answer_has_a_largest_size(tmp_path: Path) -> None:
+    """H5."""
+    async with site(lambda path, body: long(LARGEST + 1)) as web, tools_for(tmp_path, web) as tools:
+        with pytest.raises(ToolError, match=f"over {LARGEST} bytes"):
+            await tools.call("http_fetch", url=web.url)
+    async with site(lambda path, body: long(LARGEST)) as web, tools_for(tmp_path, web) as tools:
+        assert "text" in await tools.call("http_fetch", url=web.url)
 
 
 BOMB = zlib.compress(b"0" * 50_000_000, 9)
