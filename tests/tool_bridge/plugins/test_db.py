@@ -316,7 +316,7 @@ async def test_errors_tell_their_state_and_nothing_of_the_database(
         broken = bench(tmp_path, {"db": {"connections": {"books": {"url": bad, "tenant": "default"}}}})
         with pytest.raises(ToolError) as caught:
             await broken.call("db_query", sql="SELECT 1")
-        assert "canary" not in caught.value.message
+        assert not [told for told in ("canary", "127.0.0.1", "Errno") if told in caught.value.message]
         await broken.close()
 
 
