@@ -1,8 +1,10 @@
 """Connections that wait in the kernel: taken together, and refused once nobody listens any more."""
 
 import asyncio
+import gc
 import os
 import socket
+import struct
 
 import pytest
 
@@ -66,6 +68,33 @@ def test_who_is_refused_and_has_sent_all_is_told_at_once_and_the_others_are_serv
             await ended(seen, 3, clients, greeter)
 
     asyncio.run(run())
+
+
+def test_who_leaves_while_being_refused_is_gone_and_nothing_else() -> None:
+    async def run() -> list[dict[str, object]]:
+        broken: list[dict[str, object]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, told: broken.append(told))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            client = socket.create_connection(listening.getsockname())
+            client.sendall(b"whole")
+
+            def refuse(_data: bytes, _ahead: int) -> bytes:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+                return b"no"
+
+            greeter = Greeter(
+                os.dup(listening.fileno()), asyncio.Protocol, loop, refuse=refuse, is_full=lambda _ahead: True
+            )
+            assert greeter.greet() == 1
+            for _ in range(10):
+                await asyncio.sleep(0)
+            greeter.close()
+            gc.collect()
+        return broken
+
+    assert asyncio.run(run()) == []
 
 
 def test_whoever_listens_no_more_takes_nobody_and_keeps_no_address() -> None:

@@ -3,8 +3,9 @@
 Two signals decide: the number of requests under way against `limits.in_flight`, and the delay of the event
 loop. A turn of the loop takes as long as all that is under way has to do in it: while it is late the allowed
 number shrinks as far below what is under way as the delay is above its limit; when it keeps time again the number
-grows back, slowly while there are more requests than it allows. A loop that is late without having worked is kept waiting by other processes. Batch work is refused at four fifths of the allowed number, chat at the whole;
-management has a margin of its own that no delay shrinks, so that a full process can still be examined.
+grows back, slowly while there are more requests than it allows. A loop that is late without having worked is kept
+waiting by other processes. Batch work is refused at four fifths of the allowed number, chat at the whole; management
+has a margin of its own that no delay shrinks, so that a full process can still be examined.
 Whoever is refused is refused before its body is read.
 """
 

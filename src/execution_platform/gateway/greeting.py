@@ -60,17 +60,18 @@ class Greeter:
 
     def _refused(self, sock: socket.socket) -> bool:
         """Refuse at once who is to be refused; whether that was done."""
-        with suppress(OSError):
+        try:
             seen = sock.recv(_LOOK, socket.MSG_PEEK)
-            answer = self._refuse(seen, len(self._tasks)) if len(seen) < _LOOK else None
-            if answer is None:
-                return False
-            with sock:
-                # What was not read would make the end of the connection a reset, which may overtake the answer.
-                sock.recv(len(seen))
-                sock.send(answer)
-            return True
-        return False
+        except OSError:
+            return False  # nothing has come, or the client has left: the usual way knows what to do
+        answer = self._refuse(seen, len(self._tasks)) if len(seen) < _LOOK else None
+        if answer is None:
+            return False
+        with sock, suppress(OSError):
+            # What was not read would make the end of the connection a reset, which may overtake the answer.
+            sock.recv(len(seen))
+            sock.send(answer)
+        return True
 
     async def _serve(self, sock: socket.socket) -> None:
         with suppress(OSError):
