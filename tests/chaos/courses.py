@@ -80,8 +80,7 @@ SCENARIOS = (
         id="brown_out",
         title="every second request fails, no other target: load at most 1.2 times",
         chain=(Link(says=(FAILS, FINE) * 30),),
-        # Four answers lie between the five failures that open the breaker; the rest is refused.
-        expect=Expect(by=0, success=4 / 30),
+        expect=Expect(by=0, success=0.2),
         promises="R4",
         times=30,
         at_once=3,

@@ -21,7 +21,7 @@ from execution_platform.ledger.audit import ALARM, drift
 from execution_platform.ledger.books import JournalLedger
 from execution_platform.ledger.interfaces import CostEvent, Dispatch, Projection, Settled, Settlement
 from execution_platform.ledger.outbox import Outbox, happens
-from execution_platform.ledger.rollups import HOUR
+from execution_platform.ledger.rollups import DAY, HOUR
 from execution_platform.runtime.books import Books
 from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
@@ -37,8 +37,7 @@ _RECOVER_SECONDS = 15.0
 _CHECK_SECONDS = 300.0
 _RETRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
-_CHECKED = 2 * HOUR
-"""More would read more rows the busier the gateway is, in the thread that all of the database goes through; `ep db check` reads all."""
+_CHECKED = 2 * DAY
 _LAST_DELIVERY_SECONDS = 5.0
 _FRESH_SECONDS = 1.0
 
@@ -203,7 +202,7 @@ class Bookkeeping:
         task.add_done_callback(ended)
 
     async def check(self) -> None:
-        """Compare the sums of this hour and the one before with their events, and tell when they differ. Raises `DatabaseUnavailable`."""
+        """Compare the sums of the last two days with their events, and tell when they differ. Raises `DatabaseUnavailable`."""
         await self.store()
         end = int(time.time()) // HOUR * HOUR + HOUR
         found = await drift(self.storage, end - _CHECKED, end)
