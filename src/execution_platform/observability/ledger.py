@@ -19,8 +19,6 @@ class LedgerMetrics:
         self.journal_bytes = gauge("ep_ledger_journal_bytes", "Bytes of the journal on disk")
         self.journal_full = gauge("ep_ledger_journal_full", "1 while the journal takes no new calls")
         self.open_tries = gauge("ep_ledger_open_tries", "Tries at providers that have not ended")
-        self.drift = gauge(
-            "ep_ledger_drift_ratio", "How far sums and events of two days are apart; 0 when equal"
-        )
+        self.drift = gauge("ep_ledger_drift_ratio", "How far sums and events of two days are apart; 0 when equal")
         self.requests_dropped = gauge("ep_request_log_dropped", "Requests the request log could not take")
         self.refused = gauge("ep_ledger_refused", "Tries refused because the journal could not record them")
