@@ -249,8 +249,9 @@ async def _run(state: State, call: Call) -> Answer:
         await throttle(call)
     if call.operation == "chat":
         reserver = None if call.books is None else call.books.reserver
-        if reserver is not None and reserver.binds(call):
-            await reserver.ahead(call)
+        asked = None if reserver is None else reserver.ahead(call)
+        if asked is not None:
+            await asked
         answer = _guarded(call, await execute(call))
         state.shadows.follow(call)
         return answer

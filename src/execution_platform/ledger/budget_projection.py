@@ -6,9 +6,10 @@ The alert of a window that reaches its threshold is written in the same transact
 with the spending that caused it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from execution_platform.ledger.budget_store import insert_quietly, moment
@@ -18,7 +19,7 @@ from execution_platform.ledger.leases import Charge, cost_of
 from execution_platform.ledger.periods import window
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, Executable, RowMapping
 
 _NANOSECONDS = 1_000_000_000
 
@@ -41,7 +42,19 @@ class Charges(Protocol):
 
 
 @dataclass(slots=True)
+class _Total:
+    """What the events of one charge come to."""
+
+    charge: Charge
+    nanos: int = 0
+    tokens: int = 0
+    requests: int = 0
+
+
+@dataclass(slots=True)
 class _Sum:
+    """What is added to one window."""
+
     bound: Bound
     leases: dict[str, Amount] = field(default_factory=dict[str, Amount])
     cost: Amount = NOTHING
@@ -116,23 +129,36 @@ class BudgetProjection:
                 self._charges.forget(event.dispatch)
 
     def _sums(self, events: Sequence[CostEvent]) -> "dict[_Key, _Sum]":
-        rules = self._rules()
         sums: dict[_Key, _Sum] = {}
+        for total in self._totals(events):
+            charge, cost = total.charge, Amount(total.nanos, total.tokens)
+            found = sums.setdefault(_Key(charge.bound.scope, charge.bound.period, charge.start), _Sum(charge.bound))
+            found.cost = found.cost.plus(cost)
+            found.requests += total.requests
+            if charge.lease is not None:
+                found.leases[charge.lease] = found.leases.get(charge.lease, NOTHING).plus(cost)
+        return sums
+
+    def _totals(self, events: Sequence[CostEvent]) -> "Iterable[_Total]":
+        """Added up by charge: all tries under one lease have the same one."""
+        rules = self._rules()
+        totals: dict[int, _Total] = {}
         for event in events:
             charges = self._charges.charged(event.dispatch)
             if charges is None:
                 charges = charges_by_rules(rules, event.dispatch) if rules.any else ()
             if not charges:
                 continue
-            cost = cost_of(event.settlement)
+            nanos, tokens = cost_of(event.settlement)
             for charge in charges:
-                key = _Key(charge.bound.scope, charge.bound.period, charge.start)
-                total = sums.setdefault(key, _Sum(charge.bound))
-                total.cost = total.cost.plus(cost)
+                # By identity, which a total keeps alive: comparing bounds would take longer than adding.
+                total = totals.get(id(charge))
+                if total is None:
+                    total = totals[id(charge)] = _Total(charge)
+                total.nanos += nanos
+                total.tokens += tokens
                 total.requests += event.settlement.final
-                if charge.lease is not None:
-                    total.leases[charge.lease] = total.leases.get(charge.lease, NOTHING).plus(cost)
-        return sums
+        return totals.values()
 
 
 class _Key(NamedTuple):
@@ -141,47 +167,64 @@ class _Key(NamedTuple):
     start: int
 
 
+class _Statements(NamedTuple):
+    """Made once: for every batch they would take longer than to carry out."""
+
+    spend: "Executable"
+    release: "Executable"
+    arrive: "Executable"
+
+
+@cache
+def _statements() -> _Statements:
+    from sqlalchemy import BigInteger, bindparam, update
+
+    from execution_platform.storage.schema import budget_leases, budget_windows
+
+    windows, leases = budget_windows.c, budget_leases.c
+    nanos, tokens = bindparam("nanos", type_=BigInteger()), bindparam("tokens", type_=BigInteger())
+    here = update(budget_windows).where(
+        windows.scope == bindparam("at_scope"),
+        windows.period == bindparam("at_period"),
+        windows.period_start == bindparam("at_start"),
+    )
+    spend = here.values(
+        spent_nanos=windows.spent_nanos + nanos,
+        spent_tokens=windows.spent_tokens + tokens,
+        requests=windows.requests + bindparam("more"),
+    )
+    release = here.values(
+        reserved_nanos=windows.reserved_nanos - nanos, reserved_tokens=windows.reserved_tokens - tokens
+    )
+    arrive = (
+        update(budget_leases)
+        .where(leases.id == bindparam("lease"))
+        .values(spent_nanos=leases.spent_nanos + nanos, spent_tokens=leases.spent_tokens + tokens)
+    )
+    standing = (windows.spent_nanos, windows.spent_tokens, windows.extra_nanos, windows.extra_tokens)
+    return _Statements(
+        spend.returning(*standing, windows.alerted_at),
+        release,
+        arrive.returning(leases.amount_nanos, leases.amount_tokens, leases.spent_nanos, leases.spent_tokens),
+    )
+
+
 def _add(connection: "Connection", key: _Key, total: _Sum) -> list[Reached]:
     """Add to one window; the window, if that made it reach its threshold."""
-    from sqlalchemy import update
-
-    from execution_platform.storage.schema import budget_windows
-
-    columns = budget_windows.c
-    start = moment(key.start)
-    here = (columns.scope == key.scope) & (columns.period == key.period) & (columns.period_start == start)
-    statement = (
-        update(budget_windows)
-        .where(here)
-        .values(
-            spent_nanos=columns.spent_nanos + total.cost.nanos,
-            spent_tokens=columns.spent_tokens + total.cost.tokens,
-            requests=columns.requests + total.requests,
-        )
-        .returning(
-            columns.spent_nanos,
-            columns.spent_tokens,
-            columns.extra_nanos,
-            columns.extra_tokens,
-            columns.alerted_at,
-        )
-    )
-    row = connection.execute(statement).mappings().first()
+    statements, start = _statements(), moment(key.start)
+    here = {"at_scope": key.scope, "at_period": key.period, "at_start": start}
+    spent = {**here, **total.cost._asdict(), "more": total.requests}
+    row = connection.execute(statements.spend, spent).mappings().first()
     if row is None:
+        from execution_platform.storage.schema import budget_windows
+
         insert_quietly(connection, budget_windows, [{"scope": key.scope, "period": key.period, "period_start": start}])
-        row = connection.execute(statement).mappings().one()
+        row = connection.execute(statements.spend, spent).mappings().one()
     released = NOTHING
     for lease in sorted(total.leases):
         released = released.plus(_arrive(connection, lease, total.leases[lease]))
     if released != NOTHING:
-        connection.execute(
-            update(budget_windows)
-            .where(here)
-            .values(
-                reserved_nanos=columns.reserved_nanos - released.nanos,
-                reserved_tokens=columns.reserved_tokens - released.tokens,
-            )
-        )
+        connection.execute(statements.release, {**here, **released._asdict()})
     return _reached(key, total.bound, row)
 
 
@@ -203,18 +246,7 @@ def is_reached(bound: Bound, spent: Amount, cap: Amount) -> bool:
 
 def _arrive(connection: "Connection", lease: str, cost: Amount) -> Amount:
     """Note that costs under a lease are in the books; how much less it reserves now."""
-    from sqlalchemy import update
-
-    from execution_platform.storage.schema import budget_leases
-
-    columns = budget_leases.c
-    done = connection.execute(
-        update(budget_leases)
-        .where(columns.id == lease)
-        .values(spent_nanos=columns.spent_nanos + cost.nanos, spent_tokens=columns.spent_tokens + cost.tokens)
-        .returning(columns.amount_nanos, columns.amount_tokens, columns.spent_nanos, columns.spent_tokens)
-    )
-    row = done.mappings().first()
+    row = connection.execute(_statements().arrive, {"lease": lease, **cost._asdict()}).mappings().first()
     if row is None:
         return NOTHING
     left = Amount(row["amount_nanos"] - row["spent_nanos"], row["amount_tokens"] - row["spent_tokens"])

@@ -121,7 +121,7 @@ class Keeper:
                 # Also when a provider charged more than was held: the database must know soon.
                 self._account(one.bound).ask_ahead()
         if len(self._charged) < _CHARGES:
-            self._charged[dispatch.id] = tuple(one.charge for one in hold.slices)
+            self._charged[dispatch.id] = [one.charge for one in hold.slices]
 
     def leases_of(self, dispatch_id: str) -> Sequence[str]:
         """The leases under which a try is held that has not ended."""

@@ -117,23 +117,30 @@ def grant(request: SyncRequest, room: Amount) -> tuple[Amount, bool]:
 
 
 class Slice:
-    """One lease: a process's part of one window of one account."""
+    """One lease: a process's part of one window of one account.
+
+    What every try changes is kept as plain numbers; an `Amount` for each change would cost more than the change.
+    """
 
     __slots__ = (
         "bound",
         "charge",
         "closing",
-        "free",
+        "free_nanos",
+        "free_tokens",
         "granted",
-        "held",
+        "held_nanos",
+        "held_tokens",
         "lease",
         "limited",
         "low",
         "refused",
         "refused_until",
-        "settled",
+        "settled_nanos",
+        "settled_tokens",
         "synced_at",
-        "taken",
+        "taken_nanos",
+        "taken_tokens",
         "touched_at",
         "window",
     )
@@ -144,13 +151,13 @@ class Slice:
         self.window = window
         self.charge = Charge(bound, window.start, lease)
         self.granted = NOTHING
-        self.settled = NOTHING
-        self.held = NOTHING
-        self.free = NOTHING
+        self.settled_nanos = self.settled_tokens = 0
+        self.held_nanos = self.held_tokens = 0
+        self.free_nanos = self.free_tokens = 0
         self.limited = False
         self.closing = False
         self.low = NOTHING
-        self.taken = NOTHING
+        self.taken_nanos = self.taken_tokens = 0
         """Since the last sync: the demand."""
         self.refused: Amount | None = None
         self.refused_until = 0.0
@@ -158,33 +165,47 @@ class Slice:
         self.touched_at = at
         self.recount()
 
+    @property
+    def held(self) -> Amount:
+        """The worst case of tries under way."""
+        return Amount(self.held_nanos, self.held_tokens)
+
+    @property
+    def settled(self) -> Amount:
+        """The cost of finished tries."""
+        return Amount(self.settled_nanos, self.settled_tokens)
+
     def recount(self) -> None:
         """What is free, from what was granted; a part without a limit is always free."""
         cap = self.bound.cap
         left = self.granted.minus(self.settled).minus(self.held)
-        self.free = Amount(
-            NO_LIMIT if cap.nanos >= NO_LIMIT else left.nanos, NO_LIMIT if cap.tokens >= NO_LIMIT else left.tokens
-        )
+        self.free_nanos = NO_LIMIT if cap.nanos >= NO_LIMIT else left.nanos
+        self.free_tokens = NO_LIMIT if cap.tokens >= NO_LIMIT else left.tokens
 
     def take(self, amount: Amount, at: float) -> bool:
         """Hold `amount` if it is free."""
         nanos, tokens = amount
-        free = self.free
-        if free[0] < nanos or free[1] < tokens:
+        if self.free_nanos < nanos or self.free_tokens < tokens:
             return False
-        self.free = Amount(free[0] - nanos, free[1] - tokens)
-        held, taken = self.held, self.taken
-        self.held = Amount(held[0] + nanos, held[1] + tokens)
-        self.taken = Amount(taken[0] + nanos, taken[1] + tokens)
+        self.free_nanos -= nanos
+        self.free_tokens -= tokens
+        self.held_nanos += nanos
+        self.held_tokens += tokens
+        self.taken_nanos += nanos
+        self.taken_tokens += tokens
         self.touched_at = at
         return True
 
     def settle(self, amount: Amount, cost: Amount) -> None:
         """End a hold of `amount` that came to cost `cost`."""
-        held, settled, free = self.held, self.settled, self.free
-        self.held = Amount(held[0] - amount[0], held[1] - amount[1])
-        self.settled = Amount(settled[0] + cost[0], settled[1] + cost[1])
-        self.free = Amount(free[0] + amount[0] - cost[0], free[1] + amount[1] - cost[1])
+        nanos, tokens = amount
+        spent_nanos, spent_tokens = cost
+        self.held_nanos -= nanos
+        self.held_tokens -= tokens
+        self.settled_nanos += spent_nanos
+        self.settled_tokens += spent_tokens
+        self.free_nanos += nanos - spent_nanos
+        self.free_tokens += tokens - spent_tokens
 
     def refuse(self, amount: Amount, until: float) -> None:
         """Remember that the database had no room for `amount`."""
@@ -192,11 +213,11 @@ class Slice:
 
     def set_aside(self) -> None:
         """Let nothing be taken until the next sync."""
-        cap, free = self.bound.cap, self.free
-        self.free = Amount(
-            free.nanos if cap.nanos >= NO_LIMIT else min(free.nanos, 0),
-            free.tokens if cap.tokens >= NO_LIMIT else min(free.tokens, 0),
-        )
+        cap = self.bound.cap
+        if cap.nanos < NO_LIMIT:
+            self.free_nanos = min(self.free_nanos, 0)
+        if cap.tokens < NO_LIMIT:
+            self.free_tokens = min(self.free_tokens, 0)
 
     def remembers_refusal(self, amount: Amount, at: float) -> bool:
         """Whether the database has just said that no more than this is left."""
@@ -205,7 +226,7 @@ class Slice:
     @property
     def is_low(self) -> bool:
         """Whether it is time to ask for more before anybody has to wait."""
-        return self.free[0] < self.low[0] or self.free[1] < self.low[1]
+        return self.free_nanos < self.low[0] or self.free_tokens < self.low[1]
 
     @property
     def is_empty(self) -> bool:
@@ -216,8 +237,8 @@ class Slice:
     def surplus(self) -> Amount:
         """What is free and limited, and could be given back."""
         return Amount(
-            0 if self.free.nanos >= NO_LIMIT // 2 else max(0, self.free.nanos),
-            0 if self.free.tokens >= NO_LIMIT // 2 else max(0, self.free.tokens),
+            0 if self.free_nanos >= NO_LIMIT // 2 else max(0, self.free_nanos),
+            0 if self.free_tokens >= NO_LIMIT // 2 else max(0, self.free_tokens),
         )
 
     def cushion(self, need: Amount, at: float) -> Amount:
@@ -227,8 +248,8 @@ class Slice:
             return Amount(need.nanos * _CUSHION_REQUESTS, need.tokens * _CUSHION_REQUESTS)
         factor = _CUSHION_SECONDS / seconds
         return Amount(
-            max(need.nanos * _CUSHION_REQUESTS, int(self.taken.nanos * factor)),
-            max(need.tokens * _CUSHION_REQUESTS, int(self.taken.tokens * factor)),
+            max(need.nanos * _CUSHION_REQUESTS, int(self.taken_nanos * factor)),
+            max(need.tokens * _CUSHION_REQUESTS, int(self.taken_tokens * factor)),
         )
 
     def request(self, worker: str, needs: Amount, cushion: Amount) -> SyncRequest:
@@ -242,7 +263,7 @@ class Slice:
         self.granted = standing.granted
         self.limited = standing.limited
         self.synced_at = at
-        self.taken = NOTHING
+        self.taken_nanos = self.taken_tokens = 0
         self.low = NOTHING if standing.limited else Amount(cushion.nanos // _LOW_PART, cushion.tokens // _LOW_PART)
         self.recount()
 

@@ -7,7 +7,7 @@ room does the budget's policy speak: stop, a cheaper chain, or a pause until som
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -34,6 +34,8 @@ _ASK_SECONDS = 1.0
 _MOST_WAITING = 1000
 _TERMS = (b'"service_tier"', b'"serviceTier"', b'"speed"', b'"inference_geo"', b'"region"')
 """Settings by which a caller chooses another price."""
+_MEDIA_WORDS = (b"image", b"audio", b"video/", b"/pdf")
+"""Without one of these there is none of the marks."""
 _MEDIA_MARKS = (b'"image', b'"input_audio', b"image/", b"audio/", b"video/", b"/pdf")
 
 
@@ -108,32 +110,36 @@ class Reserver:
         self.waiting: dict[str, Waiting] = {}
         """Requests that are held for an approval, by id."""
 
-    def binds(self, call: Call) -> bool:
-        """Whether any budget must be obeyed at the first target."""
-        route = call.route
-        return route is not None and bool(binding(self.keeper.rules, call, route.targets[0]))
+    def ahead(self, call: Call) -> Awaitable[None] | None:
+        """Reserve for the first target before any time of an upstream runs; to be awaited if anything is returned.
 
-    async def ahead(self, call: Call) -> None:
-        """Reserve for the first target before any time of an upstream runs; pause or turn to a cheaper chain where a budget says so.
-
-        Raises `Breach`, `StorageUnavailable`.
+        Then the database is asked, and what a budget without room says is done: pause, or turn to a cheaper chain. Raises
+        `Breach`, `StorageUnavailable`.
         """
-        route = call.route
-        if route is None or not binding(self.keeper.rules, call, route.targets[0]):
-            return
-        target = route.targets[0]
+        if call.route is None:
+            return None
+        target = call.route.targets[0]
         try:
             found = self.take(call, target)
-            if found is None:
-                found = await self.ask(call, target, patient=True)
         except PriceUnknown:
-            return  # the next target may have a price; the tries will tell
+            return None  # the next target may have a price; the tries will tell
+        if found is None:
+            return self._ask_ahead(call, target)
+        if found.hold is not None:
+            call.ahead = Ahead(target, found)
+        return None
+
+    async def _ask_ahead(self, call: Call, target: Target) -> None:
+        try:
+            call.ahead = Ahead(target, await self.ask(call, target, patient=True))
+        except PriceUnknown:
+            return
         except Breach as breach:
             if not downgraded(call, breach):
                 raise
-            await self.ahead(call)
-        else:
-            call.ahead = Ahead(target, found)
+            asked = self.ahead(call)
+            if asked is not None:
+                await asked
 
     def claim(self, call: Call, target: Target) -> Reservation | None:
         """What was reserved ahead for this target, once; else `take`. Raises `PriceUnknown`."""
@@ -285,8 +291,9 @@ def rough_prompt(call: Call) -> int:
     persona = call.route.persona if call.route is not None else None
     if persona is not None and persona.system:
         tokens += len(persona.system)
-    marks = sum(call.body.count(mark) for mark in _MEDIA_MARKS if contains(call.body, mark))
-    return tokens + marks * 5000
+    if contains_any(call.body, _MEDIA_WORDS):
+        tokens += sum(map(call.body.count, _MEDIA_MARKS)) * 5000
+    return tokens
 
 
 def output_limit(call: Call, target: Target) -> int:

@@ -137,8 +137,9 @@ class KernelModel:
                 if call.snapshot.limits.for_callers and not is_throttled:
                     await throttle(call)
                 is_throttled = True
-                if reserver is not None and reserver.binds(call):
-                    await reserver.ahead(call)
+                asked = None if reserver is None else reserver.ahead(call)
+                if asked is not None:
+                    await asked
             except (RateLimited, Breach) as error:
                 seconds = _free_in(error)
                 if seconds is None or seconds > _PATIENCE or not waits:
