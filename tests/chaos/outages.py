@@ -187,6 +187,15 @@ def _before_content() -> list[Scenario]:
             ways=("stream",),
         ),
         Scenario(
+            id="junk_after_an_event",
+            title="a broken event after one without content; another target",
+            chain=(_says(Inject(b"data: {broken\n\n", after=1)), SECOND),
+            expect=Expect(by=1, requests={1: (1, 1)}),
+            promises="T3",
+            ways=("stream",),
+            raw=LIFECYCLE,
+        ),
+        Scenario(
             id="late_but_there",
             title="a slow head within the limit: no failover",
             chain=(Link(proxy=[[Delay(0.5)]]), SECOND),

@@ -37,6 +37,8 @@ def shared_budget(seeds: int, folder: Path, database: servers.Postgres) -> Itera
         round(high, 6) <= 1 + CENT,
     )
     yield Figure("R21", "and least", "at least $0.97", f"${low:.3f}", low >= 0.97)
+    over = round(max(each.dollars - each.booked - each.held for each in found), 6)
+    yield Figure("R21", "beyond what the books say is spent or held", "$0", f"${max(over, 0):.3f}", over <= 0)
     off = round(max(abs(each.booked - each.dollars) for each in found), 6)
     yield Figure("R37", "books against the meter after it", "within a cent", f"${off:.3f}", off <= CENT)
 

@@ -4,8 +4,12 @@ What an event costs goes into `spent` of every window that binds its account, an
 dispatched reserves. Since an event is stored once, both happen once, whatever is delivered twice and whoever dies in between.
 The alert of a window that reaches its threshold is written in the same transaction: it is told once, or not at all together
 with the spending that caused it.
+
+A try whose process died is billed by what was seen of it, and may have cost more. What it held beyond its bill stays reserved
+until the window ends, by a lease of nobody: up to 2 % of the limit, so that crashes leave at least 97 % of a budget to be used.
 """
 
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, RowMapping
 
 _NANOSECONDS = 1_000_000_000
+_DOUBTED = 50
+"""No more than this part of a limit stays reserved for what dead processes may have spent unseen."""
+_NOBODY = str(uuid.UUID(int=0))
+"""The worker of such a lease: it is never renewed, and no process that starts finds it is its own."""
 
 
 class Charges(Protocol):
@@ -49,6 +57,7 @@ class _Total:
     nanos: int = 0
     tokens: int = 0
     requests: int = 0
+    doubt: Amount = NOTHING
 
 
 @dataclass(slots=True)
@@ -59,6 +68,8 @@ class _Sum:
     leases: dict[str, Amount] = field(default_factory=dict[str, Amount])
     cost: Amount = NOTHING
     requests: int = 0
+    doubt: Amount = NOTHING
+    """What may have been spent besides."""
 
 
 class Reached(NamedTuple):
@@ -135,6 +146,7 @@ class BudgetProjection:
             found = sums.setdefault(_Key(charge.bound.scope, charge.bound.period, charge.start), _Sum(charge.bound))
             found.cost = found.cost.plus(cost)
             found.requests += total.requests
+            found.doubt = found.doubt.plus(total.doubt)
             if charge.lease is not None:
                 found.leases[charge.lease] = found.leases.get(charge.lease, NOTHING).plus(cost)
         return sums
@@ -158,7 +170,15 @@ class BudgetProjection:
                 total.nanos += nanos
                 total.tokens += tokens
                 total.requests += event.settlement.final
+                if event.settlement.status == "lost":
+                    total.doubt = total.doubt.plus(_doubt(event))
         return totals.values()
+
+
+def _doubt(event: CostEvent) -> Amount:
+    """What a try may have cost beyond its bill: the rest of its worst case."""
+    hold = Amount(event.dispatch.hold_nanos, event.dispatch.hold_tokens)
+    return hold.minus(cost_of(event.settlement)).positive
 
 
 class _Key(NamedTuple):
@@ -225,7 +245,38 @@ def _add(connection: "Connection", key: _Key, total: _Sum) -> list[Reached]:
         released = released.plus(_arrive(connection, lease, total.leases[lease]))
     if released != NOTHING:
         connection.execute(statements.release, {**here, **released._asdict()})
+    if total.doubt != NOTHING:
+        _keep_in_doubt(connection, key, total, row)
     return _reached(key, total.bound, row)
+
+
+def _keep_in_doubt(connection: "Connection", key: _Key, total: _Sum, row: "RowMapping") -> None:
+    """Reserve what is in doubt for the rest of the window, within the part of the limit that may be."""
+    from sqlalchemy import select, update
+
+    from execution_platform.storage.schema import budget_leases
+
+    columns, start = budget_leases.c, moment(key.start)
+    most = Amount(*(0 if part >= NO_LIMIT else part // _DOUBTED for part in _cap(total.bound, row)))
+    lease = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key.scope} {key.period} {key.start}"))
+    asked = select(columns.amount_nanos, columns.amount_tokens).where(columns.id == lease)
+    kept = Amount(*(connection.execute(asked).first() or NOTHING))
+    more = total.doubt.at_most(most.minus(kept)).positive
+    if more == NOTHING:
+        return
+    here = {"scope": key.scope, "period": key.period, "period_start": start}
+    insert_quietly(connection, budget_leases, [{"id": lease, "worker": _NOBODY, "expires_at": start, **here}])
+    after = kept.plus(more)
+    connection.execute(
+        update(budget_leases).where(columns.id == lease).values(amount_nanos=after.nanos, amount_tokens=after.tokens)
+    )
+    window = {"at_scope": key.scope, "at_period": key.period, "at_start": start}
+    connection.execute(_statements().release, {**window, **NOTHING.minus(more)._asdict()})
+
+
+def _cap(bound: Bound, row: "RowMapping") -> Amount:
+    """The limits of a window, with what was approved on top."""
+    return bound.cap.plus(Amount(row["extra_nanos"], row["extra_tokens"]))
 
 
 def _reached(key: _Key, bound: Bound, row: "RowMapping") -> list[Reached]:
@@ -233,7 +284,7 @@ def _reached(key: _Key, bound: Bound, row: "RowMapping") -> list[Reached]:
     if alerted is not None:
         return []
     spent = Amount(row["spent_nanos"], row["spent_tokens"])
-    cap = bound.cap.plus(Amount(row["extra_nanos"], row["extra_tokens"]))
+    cap = _cap(bound, row)
     return [Reached(bound, key.start, spent, cap)] if is_reached(bound, spent, cap) else []
 
 
