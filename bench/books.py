@@ -22,6 +22,7 @@ from execution_platform.gateway.state import State
 from execution_platform.identity.principal import Principal
 from execution_platform.resilience.retry import Option
 from execution_platform.router.attempt import Attempt
+from execution_platform.router.chain import Run
 from execution_platform.router.table import Route
 from execution_platform.router.target import Target
 from execution_platform.runtime.call import Call
@@ -89,6 +90,7 @@ def _calls(state: State) -> list[tuple[Call, Attempt]]:
         attempt = Attempt(_TARGET, "first", option, state.snapshot.board, 1, status="ok")
         attempt.metered.usage = Usage(230, 100)
         attempt.metered.committed = attempt.metered.finished = True
+        call.outcome.run = Run(state.snapshot.board, winner=attempt)
         made.append((call, attempt))
     return made
 

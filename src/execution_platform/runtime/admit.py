@@ -146,7 +146,7 @@ class Reserver:
         ahead = call.ahead
         if ahead is not None:
             call.ahead = None
-            if ahead.target == target:
+            if ahead.target is target or ahead.target == target:
                 return ahead.reservation
             ahead.release()
         return self.take(call, target)
