@@ -38,7 +38,8 @@ BANNED_PACKAGES = {
 }  # fmt: skip
 """Packages with a record: malicious releases, unfixed holes, or controls that do not hold."""
 NETWORK = {
-    "aiohttp": {"transport", "providers"},
+    "aiohappyeyeballs": {"transport"},
+    "aiohttp": set(),
     "httpx2": {"client", "tool_bridge"},
     "socket": {"cli", "gateway", "testing", "providers", "transport"},
 }

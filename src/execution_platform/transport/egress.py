@@ -12,17 +12,16 @@ answers are bounded.
 
 import asyncio
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, ip_address
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
-
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from execution_platform.exceptions import ErrorKind, ExecutionPlatformError
 from execution_platform.transport.addresses import is_loopback, is_public
 from execution_platform.transport.http import HttpCall, HttpTransport, Reply
 from execution_platform.transport.pool import Dial
+from execution_platform.transport.resolver import Address
 from execution_platform.transport.timeouts import Timeouts
 
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -154,7 +153,7 @@ def _blocked(policy: EgressPolicy, reason: str) -> EgressBlocked:
     return EgressBlocked(f"this {policy.name} destination is not allowed: {reason}")
 
 
-class _Resolver(AbstractResolver):
+class _Resolver:
     """The system's resolver, all of whose answers must be allowed."""
 
     def __init__(self, policy: EgressPolicy) -> None:
@@ -162,28 +161,14 @@ class _Resolver(AbstractResolver):
         self.internal: set[str] = set()
         """Addresses of internal places, which the socket may lead to."""
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> Sequence[Address]:
         """The checked addresses of a name. Raises `EgressBlocked` if any of them is not allowed, `OSError` without any."""
         found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )
-        results: list[ResolveResult] = []
-        for kind, _, protocol, _, place in found:
-            address = str(place[0])
-            self._check(host, port, address)
-            results.append(
-                ResolveResult(
-                    hostname=host,
-                    host=address,
-                    port=port,
-                    family=kind,
-                    proto=protocol,
-                    flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-                )
-            )
-        return results
+        for *_, place in found:
+            self._check(host, port, str(place[0]))
+        return found
 
     def _check(self, host: str, port: int, address: str) -> None:
         if is_public(address):
@@ -194,9 +179,6 @@ class _Resolver(AbstractResolver):
         if self._policy.loopback and host in _LOOPBACK_HOSTS and is_loopback(address):
             return
         raise _blocked(self._policy, "its name leads to an address that is not public")
-
-    async def close(self) -> None:
-        """Nothing is kept."""
 
 
 class Egress:
@@ -216,7 +198,7 @@ class Egress:
             dial=Dial(self._resolver, self._open),
         )
 
-    def _open(self, address: tuple[Any, ...]) -> socket.socket:
+    def _open(self, address: Address) -> socket.socket:
         """The socket to an address, which is checked here whatever was checked before. Raises `EgressBlocked`."""
         family, kind, protocol, _, place = address
         host = str(place[0])

@@ -6,13 +6,9 @@ The texts name the upstream's host and nothing else of the URL, and never a head
 import builtins
 import ssl
 
-import aiohttp
-
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, TimeoutError  # noqa: A004
+from execution_platform.transport.pool import NameUnknown
 from execution_platform.transport.wire import Hangup, NotHttp
-
-WIRE_ERRORS = (aiohttp.ClientError, OSError, builtins.TimeoutError)
-"""Everything the pool raises."""
 
 
 class Silence(Exception):
@@ -32,18 +28,17 @@ def not_connected(error: BaseException, host: str) -> ProviderError:
     """No connection came about, so nothing was sent."""
     if isinstance(error, builtins.TimeoutError):
         return TimeoutError(f"{host}: no connection in time", kind=ErrorKind.TIMEOUT, never_sent=True)
-    text = "no connection"
     match error:
-        case aiohttp.ClientConnectorCertificateError():
-            text = f"the TLS certificate is not accepted ({_certificate_reason(error.certificate_error)})"
-        case aiohttp.ClientConnectorDNSError():
-            text = "the host name is not known"
-        case aiohttp.ClientConnectorError():
-            text = f"no connection: {error.os_error.strerror or type(error.os_error).__name__}"
-        case aiohttp.ClientSSLError():
+        case ssl.SSLCertVerificationError():
+            text = f"the TLS certificate is not accepted ({error.verify_message})"
+        case ssl.SSLError():
             text = "TLS could not be agreed on"
+        case NameUnknown():
+            text = "the host name is not known"
+        case OSError():
+            text = f"no connection: {error.strerror or type(error).__name__}"
         case _:
-            pass
+            text = "no connection"
     return ProviderError(f"{host}: {text}", kind=ErrorKind.CONNECTION, never_sent=True)
 
 
@@ -67,7 +62,3 @@ def cut_short(error: BaseException, host: str) -> ProviderError:
             return ProtocolError(f"{host}: the body of the answer breaks its own framing", kind=ErrorKind.PROTOCOL)
         case _:
             return ProviderError(f"{host}: the connection was closed within the answer", kind=ErrorKind.CONNECTION)
-
-
-def _certificate_reason(error: Exception) -> str:
-    return error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else type(error).__name__

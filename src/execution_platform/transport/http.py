@@ -1,4 +1,4 @@
-"""Upstream HTTP/1.1 over aiohttp's pool and TLS.
+"""Upstream HTTP/1.1.
 
 Theory of operation
 -------------------
@@ -7,33 +7,25 @@ answer is there. Its body is read whole (`read`) or as it comes (`chunks`), one 
 brought. At its end the connection goes back to the pool by itself; `close` before that aborts it, so that the upstream sees
 within milliseconds that nobody listens any more.
 
-The request is written by this module instead of `aiohttp.ClientSession`, whose redirects, cookies, proxies, netrc, tracing,
-payload types and body-writing task cost two thirds of a call and are all unwanted here: nothing is followed, remembered,
-looked up in the environment or decoded. What is used of aiohttp is the connector (`connect`) and the connection (`release`,
-`close`); the protocol on it is a `Wire`.
+Nothing is followed, remembered, looked up in the environment or decoded: no redirects, cookies, proxies, netrc. The connections are
+those of a `Pool`, and each is a `Wire`, which reads the answers on it.
 
 Rules: a body that is not at its end is never given back to the pool; an answer that is compressed although `identity` was
 asked for is refused; lines, header count and body size are bounded; the texts of errors name the host and nothing else.
 """
 
 import asyncio
-import builtins
-import math
 import re
 import threading
 from collections.abc import Mapping
-from ssl import SSLContext
 from typing import Final, NamedTuple
 
-import aiohttp
-from aiohttp.connector import Connection
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
 from execution_platform.transport.call import FixedHeaders, HttpCall
 from execution_platform.transport.failures import (
     FAILURES,
-    WIRE_ERRORS,
     is_disconnect,
     not_answered,
     not_connected,
@@ -48,7 +40,6 @@ __all__ = ["HttpCall", "HttpTransport", "Reply"]
 
 _LONG_BODY: Final = 64 * 1024
 _ROUTES_KEPT: Final = 4096
-_LIMITS_KEPT: Final = 256
 _METHOD: Final = re.compile(r"[A-Z]+")
 _STALE_TRIES: Final = 3
 _STALE_WITHIN: Final = 1.0
@@ -72,7 +63,7 @@ _BODYLESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 class _Route(NamedTuple):
     """What is the same in every call of one method to one URL."""
 
-    destination: Destination
+    to: Destination
     head: bytes
     """Request line and the headers that are always sent."""
     host: str
@@ -95,7 +86,6 @@ class HttpTransport:
         connections: The most open at a time; a call beyond waits for one as long as it may wait for a connection.
         keep_alive: Seconds an unused connection is kept.
         dns_seconds: Seconds an address is believed.
-        ssl: How to verify servers; the system's authorities if true.
         dial: Who chooses and checks addresses; the system's resolver without any check if None.
         most: The most bytes of a body, however it is read.
     """
@@ -106,7 +96,6 @@ class HttpTransport:
         connections: int = 4096,
         keep_alive: float = 30.0,
         dns_seconds: int = 30,
-        ssl: SSLContext | bool = True,
         most: int = 256 * 1024 * 1024,
         dial: Dial | None = None,
     ) -> None:
@@ -114,11 +103,9 @@ class HttpTransport:
         self._connections = connections
         self._keep_alive = keep_alive
         self._dns_seconds = dns_seconds
-        self._ssl = ssl
         self._most = most
         self._open: _Open | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
-        self._limits: dict[float, aiohttp.ClientTimeout] = {}
 
     async def send(self, call: HttpCall, *, timeouts: Timeouts, deadline: float | None = None) -> Reply:
         """Send one request; the reply as soon as its head is there, whatever its status.
@@ -132,46 +119,33 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        connector, vigil, _ = self._opened()
+        pool, vigil, _ = self._opened()
         loop = vigil.loop
         route = self._routes.get((call.method, call.url)) or self._route(call, vigil)
         until = loop.time() + timeouts.total
         if deadline is not None and deadline < until:
             until = deadline
         for _ in range(_STALE_TRIES):
-            connection = await self._connect(connector, route, min(timeouts.connect, until - loop.time()))
-            reply = await self._exchange(connection, call, route, timeouts, until)
+            wire = pool.take(route.to)
+            if wire is None:
+                wire = await _connect(pool, route, min(timeouts.connect, until - loop.time()))
+            reply = await self._exchange(pool, wire, call, route, timeouts, until)
             if reply is not None:
                 return reply
         message = f"{route.host}: every kept connection was closed at the other end"
         raise ProviderError(message, kind=ErrorKind.CONNECTION, never_sent=True)
 
-    async def _connect(self, connector: Pool, route: _Route, seconds: float) -> Connection:
-        limit = self._limits.get(seconds)
-        if limit is None:
-            if seconds <= 0:
-                raise not_connected(builtins.TimeoutError(), route.host)
-            if len(self._limits) >= _LIMITS_KEPT:
-                self._limits.clear()
-            limit = self._limits[seconds] = aiohttp.ClientTimeout(total=None, connect=seconds, ceil_threshold=math.inf)
-        try:
-            return await connector.connect(route.destination, [], limit)
-        except WIRE_ERRORS as error:
-            raise not_connected(error, route.host) from error
-
     async def _exchange(
-        self, connection: Connection, call: HttpCall, route: _Route, timeouts: Timeouts, until: float
+        self, pool: Pool, wire: Wire, call: HttpCall, route: _Route, timeouts: Timeouts, until: float
     ) -> Reply | None:
         """Write the request and await the head; None when the connection proves to have been closed before."""
-        wire: object = connection.protocol
-        transport = connection.transport
-        vigil = route.vigil
-        if not isinstance(wire, Wire) or transport is None:
-            connection.close()
+        transport, vigil = wire.transport, route.vigil
+        if transport is None:
+            pool.abort(wire)
             return None
         kept, wire.kept = wire.kept, True
         silence = max(timeouts.first_token, timeouts.idle) if call.stream else timeouts.total
-        reply = Reply(connection, wire, vigil, vigil.loop, host=route.host, most=self._most)
+        reply = Reply(pool, route.to, wire, vigil, host=route.host, most=self._most)
         try:
             wire.expect(reply, bodyless=call.method == "HEAD")
             _write(transport, route.head, call)
@@ -217,9 +191,8 @@ class HttpTransport:
             raise ValueError(f"{call.method!r} is no HTTP method")
         host = url.host_port_subcomponent or url.raw_host
         head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
-        route = _Route(
-            Destination(url.with_fragment(None), vigil.loop, ssl=self._ssl), head.encode("ascii"), host, vigil
-        )
+        to = Destination(url.raw_host, url.port or 0, url.scheme == "https")
+        route = _Route(to, head.encode("ascii"), host, vigil)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         self._routes[call.method, call.url] = route
@@ -231,6 +204,14 @@ class HttpTransport:
         if opened is not None:
             opened.vigil.stop()
             await opened.pool.close()
+
+
+async def _connect(pool: Pool, route: _Route, seconds: float) -> Wire:
+    """A new connection. Raises `ProviderError`."""
+    try:
+        return await pool.connect(route.to, seconds)
+    except OSError as error:
+        raise not_connected(error, route.host) from error
 
 
 def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:

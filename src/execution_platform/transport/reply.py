@@ -4,11 +4,9 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 
-from aiohttp.connector import Connection
-
 from execution_platform.exceptions import ErrorKind, ProtocolError
 from execution_platform.transport.failures import FAILURES, Silence, cut_short
-from execution_platform.transport.pool import abort, give_back
+from execution_platform.transport.pool import Destination, Pool
 from execution_platform.transport.vigil import Vigil
 from execution_platform.transport.wire import Hangup, Pairs, Wire
 
@@ -50,14 +48,15 @@ class Reply:
     """
 
     __slots__ = (
-        "_connection",
         "_failure",
         "_held",
         "_is_over",
         "_most",
+        "_pool",
         "_silence",
         "_since",
         "_size",
+        "_to",
         "_until",
         "_vigil",
         "_waiter",
@@ -69,15 +68,16 @@ class Reply:
         "status",
     )
 
-    def __init__(
-        self, connection: Connection, wire: Wire, vigil: Vigil, loop: asyncio.AbstractEventLoop, *, host: str, most: int
-    ) -> None:
+    def __init__(self, pool: Pool, to: Destination, wire: Wire, vigil: Vigil, *, host: str, most: int) -> None:
+        """`wire` is lent by `pool` for a call `to` that server, and goes back to it at the end of the answer."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.host = host
-        self.loop = loop
+        self.loop = vigil.loop
         self.held_bytes = 0
-        self._connection: Connection | None = connection
+        self._pool: Pool | None = pool
+        """None once the connection went back."""
+        self._to = to
         self._wire = wire
         self._vigil = vigil
         self._most = most
@@ -195,9 +195,9 @@ class Reply:
         """The answer is whole: the connection is free for another call."""
         self._is_over = True
         self._vigil.discard(self)
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            give_back(connection)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.give_back(self._to, self._wire)
         self._wake()
 
     def failed(self, error: Exception) -> None:
@@ -225,14 +225,14 @@ class Reply:
 
     def close(self) -> None:
         """Abort what is still under way."""
-        connection, self._connection = self._connection, None
-        if connection is None:
+        pool, self._pool = self._pool, None
+        if pool is None:
             return
         self._vigil.discard(self)
         self._wire.listener = None
         self._held.clear()
         self.failed(Hangup("closed by the reader"))
-        abort(connection)
+        pool.abort(self._wire)
 
 
 __all__ = ["FAILURES", "Headers", "Reply"]

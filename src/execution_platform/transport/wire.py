@@ -2,10 +2,9 @@
 
 Theory of operation
 -------------------
-aiohttp's pool opens the connection, keeps it and hands it out; the protocol on it is this one instead of aiohttp's. Both parse
-with llhttp. aiohttp makes a parser, a message with its URL, cookies and multi-dicts, and a stream reader with a future for each
-answer, and looks at its limits at every chunk; here one parser serves a connection for life, the chunks of a read are
-collected by a list's own `append`, and who reads the answer is handed them as one piece for each read.
+The pool (`pool.py`) opens the connection, lends it and keeps it. llhttp takes the answers apart: one parser serves a connection for
+life, the chunks of a read are collected by a list's own `append`, and who reads the answer is handed them as one piece for
+each read.
 
 Rules
 -----
@@ -16,6 +15,7 @@ Rules
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import httptools
@@ -79,6 +79,7 @@ class Wire(asyncio.BufferedProtocol):
         "_bodyless",
         "_buffer",
         "_closed",
+        "_gone",
         "_has_body_end",
         "_head_bytes",
         "_is_headed",
@@ -99,8 +100,12 @@ class Wire(asyncio.BufferedProtocol):
         "transport",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, buffer: memoryview, gone: Callable[["Wire"], None] | None = None
+    ) -> None:
+        """`gone` is told when it is closed."""
         self._loop = loop
+        self._gone = gone
         self._buffer = buffer
         self.transport: asyncio.Transport | None = None
         self.kept = False
@@ -116,7 +121,7 @@ class Wire(asyncio.BufferedProtocol):
         self._is_paused = False
         self._await_answer(bodyless=False)
 
-    # What the pool asks of a protocol
+    # What the pool asks of it
 
     @property
     def closed(self) -> asyncio.Future[None] | None:
@@ -161,6 +166,8 @@ class Wire(asyncio.BufferedProtocol):
             self._closed.set_result(None)
         listener, self.listener = self.listener, None
         self._parser = None
+        if self._gone is not None:
+            self._gone(self)
         if listener is None:
             return
         if exc is None and self._is_headed and not self._has_body_end:
@@ -262,7 +269,7 @@ class Wire(asyncio.BufferedProtocol):
         self._await_answer(bodyless=bodyless)
         if self._parser is None:
             self._parser = parser = httptools.HttpResponseParser(self)
-            # As aiohttp takes them from servers that are not quite exact.
+            # Servers are not quite exact.
             parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
         self.listener = listener
 
