@@ -102,7 +102,7 @@ def test_who_stops_waiting_takes_nobodys_turn() -> None:
             await (await late).read(1)
             await asyncio.gather(gone, return_exceptions=True)
             assert gone.cancelled()
-            assert pool._lent == 0
+            assert not pool._lent
             await transport.aclose()
 
     patient(work())
@@ -121,6 +121,23 @@ def test_who_waits_too_long_for_a_place_is_told_so_and_nothing_was_sent() -> Non
             for end in held.ends:
                 end.set()
             await (await get(transport, upstream.url)).read(1)
+            await transport.aclose()
+
+    patient(work())
+
+
+def test_an_answer_that_nobody_closes_gives_its_place_back_when_its_connection_ends() -> None:
+    async def work() -> None:
+        held = Held()
+        async with raw_upstream(held) as upstream:
+            transport = HttpTransport(connections=1)
+            forgotten = await get(transport, upstream.url)
+            assert forgotten.status == 200
+            waits = asyncio.create_task(get(transport, upstream.url))
+            await waiting(transport._opened().pool, 1)
+            upstream.exchanges[0].writer.transport.abort()
+            held.ends[1].set()
+            await (await waits).read(1)
             await transport.aclose()
 
     patient(work())

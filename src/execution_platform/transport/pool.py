@@ -85,7 +85,8 @@ class Pool:
         self._kept: dict[Destination, list[_Idle]] = {}
         self._wires: set[Wire] = set()
         """All that are open."""
-        self._lent = 0
+        self._lent: set[Wire] = set()
+        self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._names: dict[tuple[str, int], _Found] = {}
         self._asked: dict[tuple[str, int], asyncio.Task[Sequence[Address]]] = {}
@@ -93,16 +94,21 @@ class Pool:
 
     # Lending
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may be lent."""
+        return len(self._lent) + self._opening >= self._limit
+
     def take(self, to: Destination) -> Wire | None:
         """A kept connection; None where there is none, or too many are lent."""
         kept = self._kept.get(to)
-        if not kept or self._lent >= self._limit:
+        if not kept or self.is_full:
             return None
         oldest = self._loop.time() - self._keep_alive
         while kept:
             wire, since = kept.pop()
             if since >= oldest and not wire.should_close and wire.is_connected():
-                self._lent += 1
+                self._lent.add(wire)
                 return wire
             wire.abort()
         return None
@@ -119,22 +125,22 @@ class Pool:
         if seconds <= 0:
             raise TimeoutError
         async with asyncio.timeout(seconds):
-            if self._lent >= self._limit:
+            if self.is_full:
                 await self._turn()
                 wire = self.take(to)
                 if wire is not None:
                     return wire
-            self._lent += 1
+            self._opening += 1
             try:
                 return await self._open(to)
-            except BaseException:
-                self._returned()
-                raise
+            finally:
+                self._opening -= 1
+                self._next()
 
     async def _turn(self) -> None:
         """Wait until fewer are lent than may be."""
         join = self._waiting.append
-        while self._lent >= self._limit:
+        while self.is_full:
             waiter = self._loop.create_future()
             join(waiter)
             try:
@@ -146,21 +152,23 @@ class Pool:
                 raise
             join = self._waiting.appendleft  # somebody was quicker; nobody else who waits shall be
 
-    def _returned(self) -> None:
-        self._lent -= 1
-        if self._waiting:
-            self._next()
-
     def _next(self) -> None:
-        while self._waiting:
+        """Tell who waits longest of a place, if there is one."""
+        while self._waiting and not self.is_full:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
+    def _gone(self, wire: Wire) -> None:
+        """It is closed. Its place is free, whether or not who had it says so."""
+        self._wires.discard(wire)
+        self._lent.discard(wire)
+        self._next()
+
     def give_back(self, to: Destination, wire: Wire) -> None:
         """Keep it for another call, unless the upstream answered before it had taken the whole request."""
-        self._returned()
+        self._lent.discard(wire)
         transport = wire.transport
         if transport is None or transport.get_write_buffer_size() or (wire.should_close and to.is_tls):
             wire.abort()  # TLS that is closed in order keeps its socket until the other end agrees
@@ -170,11 +178,13 @@ class Pool:
             self._kept.setdefault(to, []).append(_Idle(wire, self._loop.time()))
             if self._sweeper is None:
                 self._sweeper = self._loop.call_later(self._keep_alive, self._sweep)
+        self._next()
 
     def abort(self, wire: Wire) -> None:
         """Close without the courtesies of TLS and without flushing; it may be lent no more."""
-        self._returned()
+        self._lent.discard(wire)
         wire.abort()
+        self._next()
 
     # Opening
 
@@ -191,10 +201,11 @@ class Pool:
         )
         if wire.is_connected():
             self._wires.add(wire)
+            self._lent.add(wire)
         return wire
 
     def _wire(self) -> Wire:
-        return Wire(self._loop, self._buffer, self._wires.discard)
+        return Wire(self._loop, self._buffer, self._gone)
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         """Where a host is. Raises `NameUnknown`, and what a dial refuses with."""
