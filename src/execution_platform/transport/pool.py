@@ -189,13 +189,13 @@ class Pool:
     # Opening
 
     async def _open(self, to: Destination) -> Wire:
+        tls = None
+        if to.is_tls:
+            tls = self._tls = self._tls or await asyncio.to_thread(_context)
         addresses = await self._addresses(to.host, to.port)
         sock = await start_connection(
             addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=self._loop, socket_factory=self._socket
         )
-        tls = None
-        if to.is_tls:
-            tls = self._tls = self._tls or await asyncio.to_thread(_context)
         _, wire = await self._loop.create_connection(
             self._wire, sock=sock, ssl=tls, server_hostname=None if tls is None else to.host.rstrip(".")
         )
