@@ -52,6 +52,8 @@ class Bookkeeping:
         """Sums that are kept with the events; to be completed before `start`."""
         self.settled: list[Settled] = []
         """Who must know of every settlement at once; to be completed before `start`."""
+        self.recovering: list[Callable[[], Awaitable[None]]] = []
+        """Called before what a dead worker left is stored: its costs are charged by the rules that are known then."""
         self.recovered: list[Callable[[str], Awaitable[None]]] = []
         """Called with the worker whose journal has been read to its end."""
         self.leases: Leases | None = None
@@ -163,6 +165,8 @@ class Bookkeeping:
         store = await self.store()
         from execution_platform.ledger.recovery import recover
 
+        for ready in self.recovering:
+            await ready()
         begun = time.perf_counter()
         found = await recover(self._root, store, self._tell_recovered)
         if found.folders:

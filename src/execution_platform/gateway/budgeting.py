@@ -83,6 +83,7 @@ class Budgeting:
         )
         bookkeeping.projections.append(BudgetProjection(lambda: self.keeper.rules, self.keeper, self.announcements))
         bookkeeping.settled.append(self.keeper.settled)
+        bookkeeping.recovering.append(self.read)
         bookkeeping.recovered.append(self._recovered)
         bookkeeping.leases = self.keeper
 
