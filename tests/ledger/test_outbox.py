@@ -330,6 +330,41 @@ class Fussy:
         return len(events)
 
 
+class Busy:
+    """A database that takes its time: another request ends meanwhile."""
+
+    def __init__(self, ledger: JournalLedger) -> None:
+        self.ledger = ledger
+        self.batches: list[list[str]] = []
+
+    async def apply(self, events: Sequence[CostEvent]) -> int:
+        number = 100 + len(self.batches)
+        self.ledger.dispatch(dispatch(number))
+        self.ledger.settle(settlement(number))
+        self.batches.append([event.id for event in events])
+        return len(events)
+
+
+def test_what_ends_while_a_batch_is_stored_waits_for_the_next_time(tmp_path: Path) -> None:
+    """A transaction costs as much as some hundred requests, so a busy worker does not begin one for each few."""
+
+    async def run() -> None:
+        ledger = JournalLedger(tmp_path / "journal")
+        busy = Busy(ledger)
+        outbox = outbox_of(ledger, busy)
+        for number in range(3):
+            ledger.dispatch(dispatch(number))
+            ledger.settle(settlement(number))
+        assert await outbox.deliver()
+        assert busy.batches == [[dispatch(number).id for number in range(3)]]
+        assert not outbox.is_level
+        assert await outbox.deliver()
+        assert busy.batches[1:] == [[dispatch(100).id]]
+        await ledger.close()
+
+    asyncio.run(run())
+
+
 def test_a_place_is_noted_when_all_of_it_is_stored_and_not_its_first_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

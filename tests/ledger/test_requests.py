@@ -65,3 +65,24 @@ def test_every_column_of_a_row_is_what_was_noted(database_url: str) -> None:
             }
 
     asyncio.run(run())
+
+
+class Growing(deque[Noted]):
+    """Requests end while others are written down."""
+
+    def popleft(self) -> Noted:
+        if len(self) < 5:
+            self.append(noted(100 + len(self)))
+        return super().popleft()
+
+
+def test_what_ends_while_others_are_written_down_waits_for_the_next_time(database_url: str) -> None:
+    async def run() -> None:
+        waiting = Growing([noted(1), noted(2)])
+        async with opened(database_url) as storage:
+            await write(storage, waiting)
+            assert [each.request_id for each in waiting] == ["req_102", "req_102"]
+            assert await find(storage, "req_2", None) is not None
+            assert await find(storage, "req_102", None) is None
+
+    asyncio.run(run())

@@ -90,3 +90,24 @@ def test_memory_is_enough_again_once_the_journal_is_read(tmp_path: Path) -> None
         await ledger.close()
 
     asyncio.run(run())
+
+
+def test_memory_takes_over_though_the_worker_writes_on(tmp_path: Path) -> None:
+    """A worker that is never idle does not read its journal for ever."""
+
+    async def run() -> None:
+        ledger = JournalLedger(tmp_path)
+        tail = ledger.tail = Tail(ledger.journal, ledger.open, kept=2)
+        for number in range(5):
+            ledger.dispatch(dispatch(number))
+            ledger.settle(settlement(number))
+        for number in range(5, 9):
+            await tail.take()
+            ledger.dispatch(dispatch(number))
+            ledger.settle(settlement(number))
+        for path in ledger.journal.folder.glob("*.log"):
+            path.write_bytes(bytes(path.stat().st_size))  # what is on disk cannot be read any more
+        assert [event.id for event in (await tail.take()).events] == [dispatch(8).id]
+        await ledger.close()
+
+    asyncio.run(run())

@@ -17,7 +17,7 @@ from execution_platform.ledger.interfaces import CostEvent
 from execution_platform.ledger.reading import Place, keep_place
 from execution_platform.ledger.tail import Gained, Tail
 
-_BATCH = 2000
+_BATCH = 5000
 """Events of one transaction."""
 _PAUSE = 0.5
 """Seconds between two: what gathers costs one commit, and one round of the roll-ups."""
@@ -103,8 +103,12 @@ class Outbox:
             pause = self._pause if await self.deliver() else min(_LONGEST_PAUSE, pause * 2)
 
     async def deliver(self) -> bool:
-        """Store everything that is written by now; False when the database does not take it."""
+        """Store everything that is written by now; False when the database does not take it.
+
+        What is written meanwhile is for the next time: a batch for each few requests would cost more than they do.
+        """
         async with self._delivering:
+            end = self._tail.here
             while True:
                 gained = self._waiting or await self._tail.take()
                 if not gained.events:
@@ -121,6 +125,8 @@ class Outbox:
                 self._waiting = Gained(rest, gained.place) if rest else None
                 if not rest:
                     self._tidy(gained.place)
+                    if gained.place >= end:
+                        return True
 
     def _tidy(self, stored: Place) -> None:
         """Everything before `stored` is: note it, and delete the segments before it."""
