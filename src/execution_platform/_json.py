@@ -11,10 +11,10 @@ Theory of operation
 
 Parsers keep the last of two equal keys without a word, so a policy and a provider could disagree about a body (RFC 8259
 section 4 leaves the outcome open). A duplicate is found by what it loses. ``again``, the decoded value encoded once more,
-never contains one, so a body equal to ``again`` has none; neither has a body whose whitespace-free form equals it. Bodies
-written with other escapes or number spellings are compared by their colons: each member has one outside strings, and
-decoding and encoding keeps every colon of the strings that survive. A dropped member therefore lowers the count, and nothing
-raises it but the escape ``\u003a``, whose presence sends the body to the exact walk over all pairs, as does any difference.
+never contains one, so a body equal to ``again`` has none. Others are compared by their colons: each member has one outside
+strings, and decoding and encoding keeps every colon of the strings that survive. A dropped member therefore lowers the count,
+and nothing raises it but the escape ``\u003a``. Where that is present, or the counts differ, a body whose whitespace-free form
+equals ``again`` still has no duplicate; what is left goes to the exact walk over all pairs.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ _FIRST_KEY: Final = re.compile(rb"[ \t\n\r]*\{" + _KEY)
 _NEXT_KEY: Final = re.compile(rb"[ \t\n\r]*," + _KEY)
 _CLOSING: Final = re.compile(rb"[ \t\n\r]*\}")
 _EMPTY: Final = re.compile(rb"[ \t\n\r]*\{[ \t\n\r]*\}")
+_COLON: Final = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_SPACE: Final = b" \t\n\r"
+_AFTER_VALUE: Final = b",}" + _SPACE
 _ESCAPED_COLON: Final = re.compile(rb"\\u003[aA]")
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 
@@ -168,7 +171,7 @@ def patch(body: bytes, changes: Mapping[str, object], *, split: Mapping[str, Raw
     Raises:
         JsonError: The text is not JSON, not an object, or has a key twice at the top level.
     """
-    quick = _patch_compact(body, changes) if type(body) is Document and body.is_compact else None
+    quick = _patch_known(body, changes) if type(body) is Document else None
     if quick is not None:
         return quick
     parts = members(body) if split is None else split
@@ -201,10 +204,10 @@ def patch(body: bytes, changes: Mapping[str, object], *, split: Mapping[str, Raw
     return b"".join(out)
 
 
-def _patch_compact(body: Document, changes: Mapping[str, object]) -> bytes | None:
-    """The same for a body that is what ``dumps`` makes of its value: the place of a member follows from the lengths of others.
+def _patch_known(body: Document, changes: Mapping[str, object]) -> bytes | None:
+    """The same for a body whose value is known, without splitting its text.
 
-    None where that does not help: a member is removed, or has lists or objects on both sides, which would have to be encoded.
+    None where that does not help: a member is removed, or where it stands cannot be told.
     """
     value = body.value
     if not isinstance(value, dict) or not value:
@@ -218,7 +221,7 @@ def _patch_compact(body: Document, changes: Mapping[str, object]) -> bytes | Non
         if key not in known:
             added += (b",", _encode(key), b":", _encode(change))
             continue
-        start = _place(known, key, len(body))
+        start = _place(known, key, len(body)) if body.is_compact else _searched(body, key, known[key])
         if start is None:
             return None
         places.append((start, start + len(_encode(known[key])), change))
@@ -227,7 +230,10 @@ def _patch_compact(body: Document, changes: Mapping[str, object]) -> bytes | Non
     for start, end, change in sorted(places, key=_start):
         out += (body[copied:start], _encode(change))
         copied = end
-    return b"".join((*out, body[copied:-1], *added, b"}"))
+    close = body.rindex(b"}")
+    while body[close - 1] in _SPACE:
+        close -= 1
+    return b"".join((*out, body[copied:close], *added, body[close:]))
 
 
 def _start(place: tuple[int, int, object]) -> int:
@@ -235,7 +241,10 @@ def _start(place: tuple[int, int, object]) -> int:
 
 
 def _place(known: dict[str, object], key: str, size: int) -> int | None:
-    """Where the value of ``key`` stands in the compact text of ``known``, which is ``size`` bytes long."""
+    """Where the value of ``key`` stands in the compact text of ``known``, which is ``size`` bytes long: after the others.
+
+    None where lists or objects are on both sides, which would have to be encoded.
+    """
     names = list(known)
     index = names.index(key)
     before = {name: known[name] for name in names[:index]}
@@ -246,6 +255,22 @@ def _place(known: dict[str, object], key: str, size: int) -> int | None:
     if any(isinstance(each, list | dict) for each in after.values()):
         return None
     return size - (len(_encode(after)) if after else 1) - len(_encode(known[key]))
+
+
+def _searched(body: bytes, key: str, value: object) -> int | None:
+    """Where the value of ``key`` stands in a short text, however it is spaced; None where a search cannot tell.
+
+    A name that can only be spelled in one way and occurs once is the member. In a long text counting costs more than splitting.
+    """
+    name, text = _encode(key), _encode(value)
+    if len(body) >= _SHORT or not key.isidentifier() or b"\\u" in body or body.count(name) != 1:
+        return None
+    colon = _COLON.match(body, body.index(name) + len(name))
+    if colon is None:
+        return None
+    start = colon.end()
+    is_there = body.startswith(text, start) and body[start + len(text)] in _AFTER_VALUE
+    return start if is_there else None
 
 
 _Span = tuple[int, int, int]
@@ -298,9 +323,9 @@ def read(body: bytes, *, max_depth: int = MAX_DEPTH) -> Document:
 
 def _same_members(body: bytes, again: bytes) -> bool:
     """Whether ``again`` provably has as many members as ``body`` (see the head of this module)."""
-    if _compact(body, indent=-1) == again:
+    if body.count(b":") == again.count(b":") and not (b"\\u003" in body and _ESCAPED_COLON.search(body)):
         return True
-    return body.count(b":") == again.count(b":") and not (b"\\u003" in body and _ESCAPED_COLON.search(body))
+    return _compact(body, indent=-1) == again
 
 
 def _is_shallow(body: bytes, value: object, limit: int) -> bool:

@@ -3,9 +3,9 @@
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from execution_platform.observability.served import SECONDS, Route, Served
+from execution_platform.observability.served import SECONDS, Served
 
-ROUTE = Route("openai", "acme", "large", "dev")
+ROUTE = ("openai", "acme", "large", "dev")
 
 
 def _series(registry: CollectorRegistry) -> dict[tuple[str, str], float]:

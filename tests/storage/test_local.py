@@ -113,3 +113,22 @@ asyncio.run(run())
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "1 []"
+
+
+def pragmas(session: Session) -> list[object]:
+    asked = ("page_size", "journal_mode", "temp_store", "synchronous")
+    return [session.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked]
+
+
+@pytest.mark.parametrize("first", ["local", "sqlalchemy"])
+def test_a_new_file_is_the_same_whoever_makes_it(tmp_path: Path, first: str) -> None:
+    async def run() -> None:
+        async with opened(f"sqlite:///{tmp_path / 'x.db'}", empty=True) as storage:
+            if first == "local":
+                await storage.local(lambda session: session.connection.execute("CREATE TABLE t (x)"))
+            else:
+                async with storage.write() as connection:
+                    await connection.exec_driver_sql("CREATE TABLE t (x)")
+            assert await storage.local(pragmas) == [8192, "wal", 2, 1]
+
+    asyncio.run(run())

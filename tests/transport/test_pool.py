@@ -108,6 +108,24 @@ def test_who_stops_waiting_takes_nobodys_turn() -> None:
     patient(work())
 
 
+def test_who_waits_for_a_place_when_all_is_closed_is_told_so_at_once() -> None:
+    async def work() -> None:
+        held = Held()
+        async with raw_upstream(held) as upstream:
+            transport = HttpTransport(connections=1)
+            first = await get(transport, upstream.url)
+            late = asyncio.create_task(get(transport, upstream.url))
+            await waiting(transport._opened().pool, 1)
+            await transport.aclose()
+            with pytest.raises(ProviderError) as caught:
+                await late
+            assert (caught.value.kind, caught.value.never_sent) == (ErrorKind.CONNECTION, True)
+            first.close()
+            assert upstream.connections == 1
+
+    patient(work())
+
+
 def test_who_waits_too_long_for_a_place_is_told_so_and_nothing_was_sent() -> None:
     async def work() -> None:
         held = Held()

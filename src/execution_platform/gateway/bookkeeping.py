@@ -53,7 +53,7 @@ class Bookkeeping:
         self.settled: list[Settled] = []
         """Who must know of every settlement at once; to be completed before `start`."""
         self.recovering: list[Callable[[], Awaitable[None]]] = []
-        """Called before what a dead worker left is stored: its costs are charged by the rules that are known then."""
+        """Called before what others left is stored: its costs are charged by the rules that are known then."""
         self.recovered: list[Callable[[str], Awaitable[None]]] = []
         """Called with the worker whose journal has been read to its end."""
         self.leases: Leases | None = None
@@ -165,8 +165,7 @@ class Bookkeeping:
         store = await self.store()
         from execution_platform.ledger.recovery import recover
 
-        for ready in self.recovering:
-            await ready()
+        await self._know_rules()
         begun = time.perf_counter()
         found = await recover(self._root, store, self._tell_recovered)
         if found.folders:
@@ -186,9 +185,14 @@ class Bookkeeping:
             return
         from execution_platform.ledger.lost import LostWorkers
 
+        await self._know_rules()
         found = await LostWorkers(self.storage, await self.store()).settle()
         if found.lost or found.released_nanos:
             self._log.event("workers_lost", "error", lost=found.lost, released_nanos=found.released_nanos)
+
+    async def _know_rules(self) -> None:
+        for ready in self.recovering:
+            await ready()
 
     def _keep_running(self, name: str, work: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> None:
         """Run `work` until it is told to stop. If it fails, which is a mistake of ours, that is told and it begins again."""

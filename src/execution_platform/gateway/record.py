@@ -1,7 +1,5 @@
 """The access log line and the counters of one request."""
 
-from http import HTTPStatus
-
 from execution_platform.exceptions import ErrorKind
 from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.http import Scope
@@ -9,10 +7,11 @@ from execution_platform.gateway.routes import EndpointSpec
 from execution_platform.ledger.money import NANOS
 from execution_platform.observability.logging import now
 from execution_platform.observability.metrics import Metrics
-from execution_platform.observability.served import Route
+from execution_platform.observability.served import RouteMetrics
 from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 
+_OK = 200
 _CALLERS_OWN = frozenset({ErrorKind.BUDGET, ErrorKind.RATE_LIMIT})
 _OTHER = "other"
 
@@ -94,15 +93,8 @@ def watch_admission(metrics: Metrics, admission: Admission) -> None:
 def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
     """Add one request to the counters. Names that are not in the configuration count as `other`."""
     outcome = call.outcome
-    target = outcome.target
-    persona = call.route.persona.name if call.route is not None and call.route.persona is not None else ""
-    if target is None:
-        route = Route(call.dialect.name, "", "", persona)
-    else:
-        model = target.model if call.snapshot.lists(target) else _OTHER
-        route = Route(call.dialect.name, target.provider, model, persona)
-    served = metrics.served.route(route)
-    is_ok = outcome.error is None and status == HTTPStatus.OK
+    served = _served(metrics, call)
+    is_ok = outcome.error is None and status == _OK
     if is_ok:
         served.ok += 1
     else:
@@ -122,6 +114,19 @@ def observe(metrics: Metrics, call: Call, status: int, seconds: float) -> None:
         _count_tries(metrics, outcome.run)
     for loss in outcome.losses:
         metrics.losses.labels(loss.severity).inc()
+
+
+def _served(metrics: Metrics, call: Call) -> RouteMetrics:
+    """The numbers a request adds to."""
+    target, served, dialect = call.outcome.target, metrics.served, call.dialect.name
+    persona = call.route.persona.name if call.route is not None and call.route.persona is not None else ""
+    if target is None:
+        return served.route((dialect, "", "", persona))
+    known = served.known((dialect, target.provider, target.model, persona))
+    if known is not None:
+        return known
+    model = target.model if call.snapshot.lists(target) else _OTHER
+    return served.route((dialect, target.provider, model, persona))
 
 
 def _count_tries(metrics: Metrics, run: Run) -> None:

@@ -100,7 +100,7 @@ class RequestLog:
             outcome.error.code if outcome.error is not None else None,
             call.peek.stream,
             outcome.attempts,
-            finish.reason.value if finish is not None else None,
+            str(finish.reason) if finish is not None else None,
             round(seconds * 1000, 2),
             None if first is None else round((first - call.started) * 1000, 2),
             usage.prompt_tokens if usage is not None else 0,

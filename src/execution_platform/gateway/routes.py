@@ -7,8 +7,9 @@ at the last colon. Every path here needs a principal: there is no public LLM pat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 from urllib.parse import parse_qs
+
+import msgspec
 
 from execution_platform.dialects import dialect
 from execution_platform.dialects.base import Dialect
@@ -39,7 +40,7 @@ class EndpointSpec:
         return Priority.CHAT if self.operation == "chat" else Priority.BATCH
 
 
-class Match(NamedTuple):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """A request's path, understood."""
 
     spec: EndpointSpec

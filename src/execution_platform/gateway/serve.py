@@ -51,7 +51,7 @@ from execution_platform.runtime.throttle import settle_limits, throttle
 
 _GONE = 499
 _LONGEST_RUN = 128
-_FORWARDED = (b"anthropic-version", b"anthropic-beta")
+_FORWARDED = frozenset({b"anthropic-version", b"anthropic-beta"})
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -180,8 +180,9 @@ def _call(
 
 def _forwarded(headers: dict[bytes, bytes]) -> Mapping[str, str]:
     """The client's headers that a provider of the same dialect may get."""
-    found = [name for name in _FORWARDED if name in headers]
-    return {name.decode(): headers[name].decode("latin-1") for name in found} if found else _NOTHING
+    if _FORWARDED.isdisjoint(headers):
+        return _NOTHING
+    return {name.decode(): headers[name].decode("latin-1") for name in sorted(_FORWARDED) if name in headers}
 
 
 def _run_of(headers: dict[bytes, bytes]) -> str:

@@ -7,7 +7,6 @@ calls for each. They belong to the event loop. What the library knows is made of
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 
@@ -18,13 +17,8 @@ _OVERHEAD = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _LABELS = ("dialect", semconv.PROVIDER, semconv.MODEL, "persona")
 
 
-class Route(NamedTuple):
-    """The labels of a served request."""
-
-    dialect: str
-    provider: str
-    model: str
-    persona: str
+Labels = tuple[str, str, str, str]
+"""Of a served request: dialect, provider, model, persona."""
 
 
 class Distribution:
@@ -69,13 +63,17 @@ class Served:
     """All of them, as a collector of the client library."""
 
     def __init__(self) -> None:
-        self._routes: dict[Route, RouteMetrics] = {}
+        self._routes: dict[Labels, RouteMetrics] = {}
 
-    def route(self, route: Route) -> RouteMetrics:
-        """The numbers of `route`, from zero on first use."""
-        found = self._routes.get(route)
+    def known(self, labels: Labels) -> RouteMetrics | None:
+        """The numbers of these labels, if there are any yet."""
+        return self._routes.get(labels)
+
+    def route(self, labels: Labels) -> RouteMetrics:
+        """The numbers of these labels, from zero on first use."""
+        found = self._routes.get(labels)
         if found is None:
-            found = self._routes[route] = RouteMetrics()
+            found = self._routes[labels] = RouteMetrics()
         return found
 
     def describe(self) -> list[Metric]:

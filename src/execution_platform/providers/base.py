@@ -7,7 +7,9 @@ one read of the socket gave: they travel together so that they can leave in one 
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
+
+import msgspec
 
 from execution_platform._failpoint import ARMED, reach
 from execution_platform.dialects import dialect as dialect_named
@@ -117,7 +119,7 @@ class Provider(Protocol):
         ...
 
 
-class Located(NamedTuple):
+class Located(msgspec.Struct, frozen=True, gc=False):
     """Where to send a call, and the headers that authenticate it there."""
 
     url: str

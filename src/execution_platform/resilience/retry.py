@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from execution_platform.exceptions import ExecutionPlatformError, ProviderError
 from execution_platform.resilience.backoff import pause
 from execution_platform.resilience.board import Deployment, Refusal
@@ -42,7 +44,7 @@ class Option:
         return not self.tries and not self.dropped and self.deployment.refusal(now) is None
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """The next try: which option, after how many seconds, and why."""
 
     option: Option

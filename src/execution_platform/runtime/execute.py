@@ -58,15 +58,8 @@ async def first_of(call: Call, attempt: Callable[[Attempt], Awaitable[T]]) -> T:
     return answer
 
 
-class Opening(NamedTuple):
-    """A try that is about to be made: who is asked, and what is known of the asking."""
-
-    provider: Provider
-    exchange: Exchange
-
-
-async def opening(call: Call, attempt: Attempt) -> Opening:
-    """The provider and the exchange of a try, within the limits of its target. Raises `RateLimited`, `NotConfigured`."""
+async def opening(call: Call, attempt: Attempt) -> tuple[Provider, Exchange]:
+    """Who is asked, and what is known of the asking, within the limits of the target. Raises `RateLimited`, `NotConfigured`."""
     provider = call.snapshot.provider(attempt.target.provider)
     if call.snapshot.limits.for_targets:
         await throttle_target(call, attempt)
@@ -77,7 +70,7 @@ async def opening(call: Call, attempt: Attempt) -> Opening:
     attempt.simulated = provider.simulated
     if ARMED:
         await reach("kernel.before_dispatch")
-    return Opening(provider, exchange)
+    return provider, exchange
 
 
 async def _attempt(call: Call, attempt: Attempt) -> Answer:

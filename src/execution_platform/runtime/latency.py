@@ -11,15 +11,15 @@ class Latencies:
     """Seconds by target, for streams and for whole answers apart. Targets never used are unknown, so that they are tried."""
 
     def __init__(self) -> None:
-        self._seconds: dict[tuple[Target, bool], float] = {}
+        self._seconds: dict[tuple[str, str, bool], float] = {}
 
     def __call__(self, target: Target, stream: bool) -> float | None:  # noqa: FBT001 - the signature of `router.selection.Latency`
         """The average to the first content of a stream, or to a whole answer; None while nothing is known."""
-        return self._seconds.get((target, stream))
+        return self._seconds.get((target.provider, target.model, stream))
 
     def note(self, target: Target, seconds: float, *, stream: bool) -> None:
         """One more stream began, or one more whole answer came, after `seconds`."""
-        key = target, stream
+        key = target.provider, target.model, stream
         known = self._seconds.get(key)
         if known is None and len(self._seconds) >= _MOST:
             return

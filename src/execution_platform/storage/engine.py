@@ -42,6 +42,10 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     # The journal of the ledger is what survives a power failure; the database may lose its last moment and gets it again.
     "PRAGMA synchronous=NORMAL",
+    # Nothing is written outside the workspace, which may be the only folder that can be.
+    "PRAGMA temp_store=MEMORY",
+    # Only a new file takes it: rows of some hundred bytes come in batches, and half as many pages are written for them.
+    "PRAGMA page_size=8192",
 )
 
 

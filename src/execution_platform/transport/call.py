@@ -1,7 +1,8 @@
 """One request to an upstream, as a value: free of the HTTP library, which is loaded when something is sent."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+import msgspec
 
 
 class FixedHeaders(dict[str, str]):
@@ -15,7 +16,7 @@ class FixedHeaders(dict[str, str]):
         return f"FixedHeaders({', '.join(self)})"
 
 
-class HttpCall(NamedTuple):
+class HttpCall(msgspec.Struct, frozen=True, gc=False):
     """One request. `stream` tells that the answer comes in pieces, so that silence is judged between two of them."""
 
     method: str

@@ -264,6 +264,10 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
         self._kept.clear()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(ConnectionAbortedError("the connections are being closed"))
         for task in self._asked.values():
             task.cancel()
         closing = [wire.closed for wire in tuple(self._wires)]

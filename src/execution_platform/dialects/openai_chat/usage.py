@@ -31,6 +31,8 @@ _SUMMED = (
 
 
 _NOTHING_SAID = Usage()
+_COUNTS = 3
+"""Prompt, completion and total: many servers say these, and nothing that would have to be looked for."""
 _TICKS = 10**10
 """Of a US dollar."""
 
@@ -57,6 +59,9 @@ def _count(wire: Mapping[str, object], *names: str) -> int | None:
 def read(wire: Mapping[str, object]) -> Usage | None:
     """A `usage` object as inclusive counts; None when it says nothing."""
     prompt, total = _count(wire, "prompt_tokens"), _count(wire, "total_tokens")
+    completion = _count(wire, "completion_tokens")
+    if len(wire) == _COUNTS and prompt and completion is not None and total is not None:
+        return Usage(prompt, max(completion, total - prompt), raw=wire)
     details, told = _object(wire.get("prompt_tokens_details")), _object(wire.get("completion_tokens_details"))
     cached = _count(details, "cached_tokens") if details else None
     if cached is None:
@@ -64,7 +69,6 @@ def read(wire: Mapping[str, object]) -> Usage | None:
     written = _count(details, "cache_write_tokens") if details else None
     if prompt is not None and cached is not None and cached > prompt:
         prompt += cached + (written or 0)
-    completion = _count(wire, "completion_tokens")
     if total is not None and prompt is not None and completion is not None:
         completion = max(completion, total - prompt)
     searches = _count(wire, "num_search_queries")
