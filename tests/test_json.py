@@ -171,8 +171,8 @@ def test_sixty_four_levels_are_the_most(opening: bytes, closing: bytes, padding:
 
 
 def test_brackets_in_text_do_not_count_as_depth() -> None:
-    _json.read(_json.dumps({"content": "[{" * 5000}))
-    _json.read(_json.dumps([{"x": ["[{"]} for _ in range(500)]))
+    for value in ({"content": "[{" * 5000}, [{"x": ["[{"]} for _ in range(500)]):
+        assert _json.read(_json.dumps(value)).value == value
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])

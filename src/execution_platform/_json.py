@@ -221,10 +221,11 @@ def _patch_known(body: Document, changes: Mapping[str, object]) -> bytes | None:
         if key not in known:
             added += (b",", _encode(key), b":", _encode(change))
             continue
-        start = _place(known, key, len(body)) if body.is_compact else _searched(body, key, known[key])
+        text = _encode(known[key])
+        start = _place(known, key, text, len(body)) if body.is_compact else _searched(body, key, text)
         if start is None:
             return None
-        places.append((start, start + len(_encode(known[key])), change))
+        places.append((start, start + len(text), change))
     out: list[bytes] = []
     copied = 0
     for start, end, change in sorted(places, key=_start):
@@ -240,10 +241,10 @@ def _start(place: tuple[int, int, object]) -> int:
     return place[0]
 
 
-def _place(known: dict[str, object], key: str, size: int) -> int | None:
-    """Where the value of ``key`` stands in the compact text of ``known``, which is ``size`` bytes long: after the others.
+def _place(known: dict[str, object], key: str, text: bytes, size: int) -> int | None:
+    """Where ``text``, the value of ``key``, stands in the compact text of ``known``, which is ``size`` bytes long.
 
-    None where lists or objects are on both sides, which would have to be encoded.
+    It follows from the lengths of the others. None where lists or objects are on both sides, which would have to be encoded.
     """
     names = list(known)
     index = names.index(key)
@@ -254,15 +255,15 @@ def _place(known: dict[str, object], key: str, size: int) -> int | None:
     after = {name: known[name] for name in names[index + 1 :]}
     if any(isinstance(each, list | dict) for each in after.values()):
         return None
-    return size - (len(_encode(after)) if after else 1) - len(_encode(known[key]))
+    return size - (len(_encode(after)) if after else 1) - len(text)
 
 
-def _searched(body: bytes, key: str, value: object) -> int | None:
-    """Where the value of ``key`` stands in a short text, however it is spaced; None where a search cannot tell.
+def _searched(body: bytes, key: str, text: bytes) -> int | None:
+    """Where ``text``, the value of ``key``, stands in a short body, however that is spaced; None where a search cannot tell.
 
     A name that can only be spelled in one way and occurs once is the member. In a long text counting costs more than splitting.
     """
-    name, text = _encode(key), _encode(value)
+    name = _encode(key)
     if len(body) >= _SHORT or not key.isidentifier() or b"\\u" in body or body.count(name) != 1:
         return None
     colon = _COLON.match(body, body.index(name) + len(name))

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,9 +37,16 @@ async def ledger_in(folder: Path, **options: object) -> AsyncIterator[JournalLed
 class Told:
     def __init__(self) -> None:
         self.names: list[str] = []
+        self._events: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def __call__(self, name: str, reason: str) -> None:
         self.names.append(name)
+        self._events[name].set()
+
+    async def event(self, name: str) -> None:
+        """Until it is told."""
+        async with asyncio.timeout(20):
+            await self._events[name].wait()
 
 
 def outbox_of(ledger: JournalLedger, store: object, told: Told | None = None) -> Outbox:
@@ -121,25 +129,31 @@ def test_a_database_that_is_away_loses_nothing_and_is_found_again(tmp_path: Path
 
     async def run(server: servers.Postgres) -> None:
         async with opened(server.new_database()) as storage, ledger_in(tmp_path / "journal") as ledger:
-            outbox = outbox_of(ledger, EventStore(storage))
+            told = Told()
+            outbox = outbox_of(ledger, EventStore(storage), told)
+
+            def end(numbers: range) -> None:
+                for number in numbers:
+                    ledger.dispatch(dispatch(number))
+                    ledger.settle(settlement(number, nanos=number))
+
             stopping = asyncio.Event()
             running = asyncio.create_task(outbox.run(stopping))
-            for number in range(300):
-                if number == 100:
-                    await asyncio.to_thread(server.stop)
-                if number == 200:
-                    assert outbox.progress.delivered < 200
-                    assert outbox.lag_bytes > 0 or outbox.progress.failures
-                    await asyncio.to_thread(server.start)
-                ledger.dispatch(dispatch(number))
-                ledger.settle(settlement(number, nanos=number))
-                if number % 10 == 0:
-                    await asyncio.sleep(0.05)
-            async with asyncio.timeout(20):
-                while not outbox.is_level:
-                    await asyncio.sleep(0.05)
+            end(range(100))
+            assert await outbox.deliver()
+            await asyncio.to_thread(server.stop)
+            end(range(100, 200))
+            await told.event("ledger_blocked")
+            assert outbox.progress.delivered < 200
+            assert outbox.lag_bytes > 0
+            assert outbox.progress.failures
+            await asyncio.to_thread(server.start)
+            end(range(200, 300))
+            await told.event("ledger_flowing")
             stopping.set()
             await running
+            assert await outbox.deliver()
+            assert outbox.is_level
             assert (await totals(storage))["events"] == 300
             assert (await rolled(storage, "d"))["cost_nanos"] == sum(range(300))
 
@@ -402,7 +416,7 @@ def test_a_disk_that_fails_behind_the_requests_stops_new_work_too(tmp_path: Path
             ledger.dispatch(dispatch(1))
             async with asyncio.timeout(10):
                 while not ledger.journal.full:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0)
             with pytest.raises(StorageUnavailable):
                 ledger.dispatch(dispatch(2))
             ledger.settle(settlement(1))

@@ -12,6 +12,20 @@ from execution_platform.ledger.reading import Reader, all_events, keep_place
 from execution_platform.ledger.tail import Tail
 from ledger.entries import dispatch, settlement
 
+
+def end(ledger: JournalLedger, *numbers: int) -> None:
+    """So many tries begin and end."""
+    for number in numbers:
+        ledger.dispatch(dispatch(number))
+        ledger.settle(settlement(number))
+
+
+def unreadable(ledger: JournalLedger) -> None:
+    """What is on disk cannot be read any more."""
+    for path in ledger.journal.folder.glob("*.log"):
+        path.write_bytes(bytes(path.stat().st_size))
+
+
 ACTIONS = st.lists(st.sampled_from(["begin", "begin", "end", "end", "take"]), max_size=80)
 
 
@@ -58,9 +72,7 @@ def test_a_place_is_stored_only_when_all_before_it_is(tmp_path: Path) -> None:
     async def run() -> None:
         ledger = JournalLedger(tmp_path)
         tail = ledger.tail = Tail(ledger.journal, ledger.open, kept=3)
-        for number in range(10):
-            ledger.dispatch(dispatch(number))
-            ledger.settle(settlement(number))
+        end(ledger, *range(10))
         first = await tail.take()
         assert [event.id for event in first.events] == [dispatch(number).id for number in range(3)]
         keep_place(ledger.journal.folder, first.place)
@@ -77,15 +89,11 @@ def test_memory_is_enough_again_once_the_journal_is_read(tmp_path: Path) -> None
     async def run() -> None:
         ledger = JournalLedger(tmp_path)
         tail = ledger.tail = Tail(ledger.journal, ledger.open, kept=2)
-        for number in range(5):
-            ledger.dispatch(dispatch(number))
-            ledger.settle(settlement(number))
+        end(ledger, *range(5))
         while (await tail.take()).events:
             pass
-        ledger.dispatch(dispatch(7))
-        ledger.settle(settlement(7))
-        for path in ledger.journal.folder.glob("*.log"):
-            path.write_bytes(bytes(path.stat().st_size))  # what is on disk cannot be read any more
+        end(ledger, 7)
+        unreadable(ledger)
         assert [event.id for event in (await tail.take()).events] == [dispatch(7).id]
         await ledger.close()
 
@@ -98,15 +106,11 @@ def test_memory_takes_over_though_the_worker_writes_on(tmp_path: Path) -> None:
     async def run() -> None:
         ledger = JournalLedger(tmp_path)
         tail = ledger.tail = Tail(ledger.journal, ledger.open, kept=2)
-        for number in range(5):
-            ledger.dispatch(dispatch(number))
-            ledger.settle(settlement(number))
+        end(ledger, *range(5))
         for number in range(5, 9):
             await tail.take()
-            ledger.dispatch(dispatch(number))
-            ledger.settle(settlement(number))
-        for path in ledger.journal.folder.glob("*.log"):
-            path.write_bytes(bytes(path.stat().st_size))  # what is on disk cannot be read any more
+            end(ledger, number)
+        unreadable(ledger)
         assert [event.id for event in (await tail.take()).events] == [dispatch(8).id]
         await ledger.close()
 

@@ -12,6 +12,7 @@ from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 
 _OK = 200
+"""A number: a member of an enumeration costs a call each time it is named."""
 _CALLERS_OWN = frozenset({ErrorKind.BUDGET, ErrorKind.RATE_LIMIT})
 _OTHER = "other"
 

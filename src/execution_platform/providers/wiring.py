@@ -69,9 +69,7 @@ class StaticEndpoint:
 
     def credential_headers(self) -> Mapping[str, str]:
         """The authenticating header, from the credential as it is now."""
-        headers: dict[str, str] = {}
-        for name, ref in self._secret_headers.items():
-            headers[name] = self._wiring.resolve_secret(ref).reveal()
+        headers = {name: self._wiring.resolve_secret(ref).reveal() for name, ref in self._secret_headers.items()}
         if self._credential is None:
             if self._spec.needs_key:
                 names = " or ".join(self._spec.key_env) or "api_key"

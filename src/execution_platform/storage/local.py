@@ -65,7 +65,7 @@ class Session:
         texts = [_json.dumps(given.rows).decode()]
         if given.shared:
             texts.append(_json.dumps(given.groups).decode())
-        self.connection.executemany(_insert(table, given.columns, given.shared, otherwise), (texts,))
+        self.connection.execute(_insert(table, given.columns, given.shared, otherwise), texts)
         return self.connection.total_changes - before
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The tools that run programs: `exec_cmd`, `exec_python` and `exec_sandbox`, all of them in the sandbox and nowhere else."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -162,7 +163,7 @@ class Runner:
         return self.allows_all or program in self.policy.allowed_commands
 
 
-class _ExecTool:
+class _ExecTool(ABC):
     """What the three have in common: their effect, and that they need a workspace to belong to."""
 
     name: str
@@ -189,9 +190,9 @@ class _ExecTool:
             code="workspace_missing",
         )
 
+    @abstractmethod
     async def execute_in(self, context: ToolContext, args: Mapping[str, object]) -> ToolResult:
         """Run it there. Raises `ToolError` with what the model should know."""
-        raise NotImplementedError
 
     def _not_at(self, level: PermissionLevel) -> None:
         if level == "read_only":
