@@ -18,6 +18,7 @@ from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.errors import Overloaded
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.testing import FakeUpstream, Gate, Script, Stall, Text
+from execution_platform.transport.http import HttpTransport
 from gateway.watching import Log, metrics, streaming, total
 from serving import MODELS, Served, chat_body, serving, three_vendors
 
@@ -301,6 +302,22 @@ def read_all(client: socket.socket) -> bytes:
     client.settimeout(5)
     with client:
         return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_answers_that_wait_for_their_turn_are_a_delay_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R18: turns are short however much is under way, so a late turn alone would tell nothing."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            state = gateway.gateway.state
+            allowed = state.admission.allowed
+            state.lag.stop()
+            monkeypatch.setattr(HttpTransport, "waited", 0.5)
+            for _ in range(3):
+                state.note_lag(0.0, 1.0)
+            assert state.admission.allowed < allowed
+
+    asyncio.run(run())
 
 
 def test_streams_have_a_limit_of_their_own(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class State:
         self.siblings: Siblings | None = None
         self.following = Following(self.lifecycle, tell=self._tell, link=self.link)
         self.metrics.log_dropped.set_function(lambda: self.log.dropped)
-        self.lag = LagSampler(self._note_lag)
+        self.lag = LagSampler(self.note_lag)
         watch_admission(self.metrics, self.admission)
         self.builder.board.on_change.append(self._note_breaker)
         self.shared_board: SharedBoard | None = None
@@ -293,7 +293,9 @@ class State:
             }
         return views
 
-    def _note_lag(self, late: float, worked: float) -> None:
+    def note_lag(self, late: float, worked: float) -> None:
+        """How late the event loop was, and what it worked meanwhile. Turns are short: the rest of the delay stands in line."""
+        late = max(late, self.builder.fleet.transport.waited)
         self.metrics.edge.loop_lag.observe(late)
         self.admission.note_lag(late, worked)
 

@@ -33,6 +33,7 @@ from execution_platform.transport.failures import (
 from execution_platform.transport.pool import Destination, Dial, Pool
 from execution_platform.transport.reply import Reply
 from execution_platform.transport.timeouts import Timeouts
+from execution_platform.transport.turns import Turns
 from execution_platform.transport.vigil import Vigil
 from execution_platform.transport.wire import Wire
 
@@ -68,6 +69,7 @@ class _Route(NamedTuple):
     """Request line and the headers that are always sent."""
     host: str
     vigil: Vigil
+    turns: Turns
 
 
 class _Open(NamedTuple):
@@ -75,6 +77,7 @@ class _Open(NamedTuple):
 
     pool: Pool
     vigil: Vigil
+    turns: Turns
     thread: int
     """The thread that runs the loop."""
 
@@ -119,9 +122,9 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        pool, vigil, _ = self._opened()
+        pool, vigil, turns, _ = self._opened()
         loop = vigil.loop
-        route = self._routes.get((call.method, call.url)) or self._route(call, vigil)
+        route = self._routes.get((call.method, call.url)) or self._route(call, vigil, turns)
         until = loop.time() + timeouts.total
         if deadline is not None and deadline < until:
             until = deadline
@@ -145,7 +148,7 @@ class HttpTransport:
             return None
         kept, wire.kept = wire.kept, True
         silence = max(timeouts.first_token, timeouts.idle) if call.stream else timeouts.total
-        reply = Reply(pool, route.to, wire, vigil, host=route.host, most=self._most)
+        reply = Reply(pool, route.to, wire, vigil, route.turns, host=route.host, most=self._most)
         try:
             wire.expect(reply, bodyless=call.method == "HEAD")
             _write(transport, route.head, call)
@@ -168,6 +171,11 @@ class HttpTransport:
         """Who watches over what its calls wait for, in the running event loop."""
         return self._opened().vigil
 
+    @property
+    def waited(self) -> float:
+        """Seconds that the first answer in line has waited for its turn."""
+        return 0.0 if self._open is None else self._open.turns.waited
+
     def _opened(self) -> _Open:
         """The pool of the running event loop, and who watches over its calls."""
         opened, thread = self._open, threading.get_ident()
@@ -180,10 +188,10 @@ class HttpTransport:
             pool = Pool(
                 limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
             )
-            opened = self._open = _Open(pool, Vigil(loop), thread)
+            opened = self._open = _Open(pool, Vigil(loop), Turns(loop), thread)
         return opened
 
-    def _route(self, call: HttpCall, vigil: Vigil) -> _Route:
+    def _route(self, call: HttpCall, vigil: Vigil, turns: Turns) -> _Route:
         url = URL(call.url)
         if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
             raise ValueError("the upstream's URL must be http:// or https:// with a host and without user or password")
@@ -192,7 +200,7 @@ class HttpTransport:
         host = url.host_port_subcomponent or url.raw_host
         head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
         to = Destination(url.raw_host, url.port or 0, url.scheme == "https")
-        route = _Route(to, head.encode("ascii"), host, vigil)
+        route = _Route(to, head.encode("ascii"), host, vigil, turns)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         self._routes[call.method, call.url] = route

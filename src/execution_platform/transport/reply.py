@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from execution_platform.exceptions import ErrorKind, ProtocolError
 from execution_platform.transport.failures import FAILURES, Silence, cut_short
 from execution_platform.transport.pool import Destination, Pool
+from execution_platform.transport.turns import Turns
 from execution_platform.transport.vigil import Vigil
 from execution_platform.transport.wire import Hangup, Pairs, Wire
 
@@ -57,6 +58,7 @@ class Reply:
         "_since",
         "_size",
         "_to",
+        "_turns",
         "_until",
         "_vigil",
         "_waiter",
@@ -68,7 +70,9 @@ class Reply:
         "status",
     )
 
-    def __init__(self, pool: Pool, to: Destination, wire: Wire, vigil: Vigil, *, host: str, most: int) -> None:
+    def __init__(
+        self, pool: Pool, to: Destination, wire: Wire, vigil: Vigil, turns: Turns, *, host: str, most: int
+    ) -> None:
         """`wire` is lent by `pool` for a call `to` that server, and goes back to it at the end of the answer."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -80,6 +84,7 @@ class Reply:
         self._to = to
         self._wire = wire
         self._vigil = vigil
+        self._turns = turns
         self._most = most
         self._size = 0
         self._held: list[bytes] = []
@@ -175,7 +180,8 @@ class Reply:
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            self._waiter = None
+            self._turns.wake(waiter)
 
     # The connection's side
 
