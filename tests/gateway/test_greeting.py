@@ -3,8 +3,11 @@
 import asyncio
 import gc
 import os
+import resource
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -111,3 +114,66 @@ def test_whoever_listens_no_more_takes_nobody_and_keeps_no_address() -> None:
             socket.create_connection(address).close()
 
     asyncio.run(run())
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No other file can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Counting(Greeter):
+    """Counts how often it looks."""
+
+    looks = 0
+
+    def greet(self) -> int:
+        self.looks += 1
+        return super().greet()
+
+
+def test_who_comes_while_nothing_can_be_opened_waits_and_wakes_nobody_in_vain() -> None:
+    """R14."""
+
+    async def run() -> None:
+        seen: list[asyncio.BaseTransport] = []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            greeter = Counting(os.dup(listening.fileno()), lambda: Arrived(seen), asyncio.get_running_loop())
+            greeter.start()
+            client = socket.create_connection(listening.getsockname())
+            with no_descriptors():
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                assert greeter.looks == 1
+                assert seen == []
+            await ended(seen, 1, [client], greeter)
+
+    asyncio.run(run())
+
+
+def test_whoever_stops_listening_in_a_pause_does_not_begin_again() -> None:
+    async def run() -> list[dict[str, object]]:
+        broken: list[dict[str, object]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, told: broken.append(told))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            greeter = Greeter(os.dup(listening.fileno()), asyncio.Protocol, loop)
+            greeter.start()
+            client = socket.create_connection(listening.getsockname())
+            with no_descriptors():
+                greeter.greet()
+            greeter.close()
+            later = loop.create_future()
+            loop.call_later(0.15, later.set_result, None)
+            await later
+            client.close()
+        return broken
+
+    assert asyncio.run(run()) == []

@@ -109,7 +109,6 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         self._peer = self.client[0] if self.client else ""
         door = self._door
-        door.look_for_more(self.loop)
         if door.enter(self._peer) is not None:
             self._surplus = True
             if door.open > door.most + SURPLUS:

@@ -1,16 +1,15 @@
 """What all connections of one process share: their limits, their count, and the answers given without a handler."""
 
-import asyncio
 import resource
 from collections import Counter
 from collections.abc import Sequence
 
+from execution_platform.dialects.base import Dialect
 from execution_platform.exceptions import ExecutionPlatformError
 from execution_platform.gateway.admission import Priority
 from execution_platform.gateway.errors import Overloaded, error_body, error_headers, status_of
 from execution_platform.gateway.glance import glance
-from execution_platform.gateway.greeting import Greeter
-from execution_platform.gateway.http import HeaderList, Scope
+from execution_platform.gateway.http import HeaderList
 from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.routes import Routes
 from execution_platform.gateway.state import State
@@ -26,6 +25,9 @@ _REASONS = {
 }
 _RESERVE = 80
 """Descriptors kept for the log, files, the books and what the libraries open."""
+_MOST_FORMS = 256
+_STAND_IN, _SHORTEST_ID = "~", 8
+"""Stands for each character of a request's id in an answer that is kept; a shorter id could stand elsewhere in it, too."""
 SURPLUS = 32
 """Connections beyond the most that still get an answer, which is a refusal."""
 
@@ -42,10 +44,9 @@ class Door:
         self.most = most_connections()
         self._by_peer: Counter[str] = Counter()
         self._told = 0
+        self.forms: dict[tuple[object, ...], list[bytes]] = {}
+        """Answers without the id of the request: a process that refuses many has little time for each."""
         self.open = 0
-        self.greeters: list[Greeter] = []
-        """Who takes the connections that wait while the event loop is late."""
-        self._greets = False
         state.metrics.edge.connections.set_function(lambda: self.open)
 
     def refresh(self) -> None:
@@ -79,17 +80,6 @@ class Door:
         if reason is not None:
             self.state.metrics.edge.connections_refused.labels(reason).inc()
         return reason
-
-    def look_for_more(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A connection has come; others may wait behind it. Once in a turn of the event loop."""
-        if not self._greets and self.greeters:
-            self._greets = True
-            loop.call_soon(self._greet)
-
-    def _greet(self) -> None:
-        self._greets = False
-        for greeter in self.greeters:
-            greeter.greet()
 
     def leave(self, peer: str) -> None:
         """One connection less."""
@@ -133,13 +123,26 @@ class Door:
         self, error: ExecutionPlatformError, path: str, headers: Sequence[tuple[bytes, bytes]], *, close: bool = False
     ) -> bytes:
         """An error as bytes on the wire, in the dialect of `path`."""
-        scope: Scope = {"path": path, "headers": headers}
         match = self.routes.match(path, b"")
-        dialect = dialect_of(scope) if match is None else match.spec.dialect
-        snapshot = self.state.snapshot
+        dialect = dialect_of({"path": path, "headers": headers}) if match is None else match.spec.dialect
         request_id = correlation.request_id(dict(headers).get(b"x-request-id"))
-        body = error_body(error, dialect, request_id, snapshot.redactor)
         self.state.metrics.refused.labels(error.code).inc()
+        version, size = self.state.snapshot.version, len(request_id)
+        if size < _SHORTEST_ID:
+            return self._written(error, dialect, request_id, close=close)
+        key = (error.code, error.message, error.retry_after, dialect.name, close, version, size)
+        form = self.forms.get(key)
+        if form is None:
+            if len(self.forms) >= _MOST_FORMS:
+                self.forms.clear()
+            stand_in = _STAND_IN * size
+            form = self._written(error, dialect, stand_in, close=close).split(stand_in.encode())
+            self.forms[key] = form
+        return request_id.encode().join(form)
+
+    def _written(self, error: ExecutionPlatformError, dialect: Dialect, request_id: str, *, close: bool) -> bytes:
+        snapshot = self.state.snapshot
+        body = error_body(error, dialect, request_id, snapshot.redactor)
         status = status_of(error, dialect)
         given: HeaderList = [
             *error_headers(error),

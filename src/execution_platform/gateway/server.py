@@ -53,6 +53,8 @@ class EdgeServer(uvicorn.Server):
         self._state = gateway.state
         self._announce = announce
         self._door = Door(gateway.state, gateway.routes)
+        self._greeters: list[Greeter] = []
+        """Who takes connections, for each socket that is listened at."""
         config.http_protocol_class = cast("type[asyncio.Protocol]", partial(Connection, door=self._door))
 
     @property
@@ -67,11 +69,18 @@ class EdgeServer(uvicorn.Server):
             for sock in server.sockets:
                 # Connections have it of the socket they were accepted at.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-        self._door.greeters = [
-            Greeter(os.dup(sock.fileno()), self._connection, loop, refuse=self._door.refuse, is_full=self._door.is_full)
-            for server in self.servers
-            for sock in server.sockets
-        ]
+                greeter = Greeter(
+                    os.dup(sock.fileno()),
+                    self._connection,
+                    loop,
+                    refuse=self._door.refuse,
+                    is_full=self._door.is_full,
+                )
+                self._greeters.append(greeter)
+            server.close()
+        self.servers = []
+        for greeter in self._greeters:
+            greeter.start()
         if self.started and self._announce is not None:
             self._announce(self._state)
 
@@ -102,11 +111,8 @@ class EdgeServer(uvicorn.Server):
         drain = self._state.drain
         if not drain.begun:
             drain.signal(self._state.snapshot.config.drain)
-        for greeter in self._door.greeters:
+        for greeter in self._greeters:
             greeter.close()
-        self._door.greeters = []
-        for server in self.servers:
-            server.close()
         for sock in sockets or ():
             sock.close()
         await self._until_done()
