@@ -8,6 +8,7 @@ answer the connection is closed.
 
 import asyncio
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -267,12 +268,9 @@ class Connection(HttpToolsProtocol):
         scope["method"] = self.parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
-        target = httptools.parse_url(self.url)
-        raw_path = target.path
-        path = raw_path.decode("ascii")
-        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
-        scope["query_string"] = target.query or b""
+        url = self.url
+        # What is asked for may hold a key, which nothing keeps.
+        scope["path"], scope["raw_path"], scope["query_string"] = _parsed(url) if b"?" in url else _usual(url)
 
     def _check_head(self, version: str) -> None:
         noted = self._noted
@@ -389,6 +387,17 @@ class Connection(HttpToolsProtocol):
         path = self.url.partition(b"?")[0].decode("latin-1") if getattr(self, "url", b"") else "/"
         self.transport.write(self._door.answer(error, path, getattr(self, "headers", None) or (), close=True))
         self.transport.close()
+
+
+def _parsed(url: bytes) -> tuple[str, bytes, bytes]:
+    """The path, as it is and as it was sent, and the query. Raises `httptools.HttpParserInvalidURLError`."""
+    target = httptools.parse_url(url)
+    path = target.path.decode("ascii")
+    return unquote(path) if "%" in path else path, target.path, target.query or b""
+
+
+_usual = lru_cache(256)(_parsed)
+"""Few paths are asked for again and again."""
 
 
 def _told(error: httptools.HttpParserError) -> str:

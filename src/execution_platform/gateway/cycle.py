@@ -1,8 +1,8 @@
 """One request on a connection and its answer: uvicorn's, whose head is checked and put together at once.
 
-uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here all names
-and all values are looked at together. What is allowed is the same. The head of an answer that tells its length waits for the first
-of its body, which ASGI lets a server do: nearly always that is all of it, and both leave in one write.
+uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here the usual
+names are known, and all values are looked at together. What is allowed is the same. The head of an answer that tells its length
+waits for the first of its body, which ASGI lets a server do: nearly always that is all of it, and both leave in one write.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,13 @@ _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 _NOT_IN_NAMES = bytes((*range(33), 127)) + b'()<>@,;:[]={}\\"'
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODYLESS = frozenset({204, 304})
+_OURS = frozenset(
+    {
+        b"content-length", b"content-type", b"date", b"x-ep-attempts", b"x-ep-cache", b"x-ep-config", b"x-ep-cost-usd",
+        b"x-ep-model", b"x-ep-overhead-ms", b"x-ep-persona", b"x-ep-provider", b"x-request-id",
+    }
+)  # fmt: skip
+"""The names most answers have; the others are looked at."""
 _LONG = 16 * 1024
 """Bytes of a piece that is not copied to be framed."""
 _END = (b"", b"")
@@ -50,17 +57,15 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         headers = [*self.default_headers, *given]
         names = [name for name, _ in headers]
-        together = b"".join(names)
-        if not together.islower():
-            headers = [(name.lower(), value) for name, value in headers]
-            names = [name for name, _ in headers]
+        if not _OURS.issuperset(names):
+            names = [_checked(name) for name in names]
+            headers = [(name, value) for name, (_, value) in zip(names, headers, strict=True)]
         closes = False
         if not _FRAMING.isdisjoint(names):
             for name, value in headers:
                 if name in _FRAMING:
                     closes = self._note_framing(name, value) or closes
         lines = [STATUS_LINE[status][:-2], *map(b": ".join, headers)]
-        _check(together, b"\r\n".join(lines), len(headers))
         if not self.keep_alive and not closes:
             lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODYLESS:
@@ -68,6 +73,9 @@ class Cycle(RequestResponseCycle):
             lines.append(b"transfer-encoding: chunked")
         lines += _END
         head = b"\r\n".join(lines)
+        # Of the control characters only the line ends written here may be in it.
+        if len(head.translate(None, _CONTROLS)) != len(head) - 2 * len(lines) + 2:
+            raise RuntimeError("a header of the answer has a value with control characters")
         if self.chunked_encoding:
             self.transport.write(head)
         else:
@@ -124,10 +132,8 @@ class Cycle(RequestResponseCycle):
             self.transport.write(head + body)
 
 
-def _check(names: bytes, block: bytes, count: int) -> None:
-    """Raises `RuntimeError` where a header could be read as something else than one header."""
-    if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
+def _checked(name: bytes) -> bytes:
+    """A name as it is written. Raises `RuntimeError` for one that is none."""
+    if len(name.translate(None, _NOT_IN_NAMES)) != len(name):
         raise RuntimeError("a header of the answer has a name that is none")
-    # Of the control characters only the line ends written here may be in it.
-    if len(block.translate(None, _CONTROLS)) != len(block) - 2 * count:
-        raise RuntimeError("a header of the answer has a value with control characters")
+    return name.lower()

@@ -26,7 +26,7 @@ _MOST: Final = 128
 class Turns:
     """Who goes on, and who is next. One for each event loop."""
 
-    __slots__ = ("_begun", "_clock", "_left", "_line", "_loop", "_most", "_now")
+    __slots__ = ("_begun", "_clock", "_gone", "_left", "_line", "_loop", "_measures", "_most", "_now")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, clock: Callable[[], float] = time.perf_counter) -> None:
         """`clock` measures turns."""
@@ -35,6 +35,8 @@ class Turns:
         self._line: deque[tuple[asyncio.Future[None], float]] = deque()
         self._most = self._left = _USUAL
         self._now = self._begun = 0.0
+        self._gone = 0
+        self._measures = False
 
     @property
     def waited(self) -> float:
@@ -51,8 +53,10 @@ class Turns:
                 self._left -= 1
                 waiter.set_result(None)
                 return
-            self._begun = math.nan  # nothing is known of this turn: it counts neither as long nor as short
-            self._loop.call_soon(self._advance)
+            if not self._measures:
+                self._measures = True
+                self._begun = math.nan  # nothing is known of this turn: it counts neither as long nor as short
+                self._loop.call_soon(self._advance)
         self._line.append((waiter, now))
 
     def _advance(self) -> None:
@@ -60,8 +64,8 @@ class Turns:
         now = self._clock()
         spent, self._begun = now - self._begun, now
         if spent > _SLICE:
-            self._most = max(_FEWEST, int(self._most * _SLICE / spent))
-        elif spent < _SLICE / 2:
+            self._most = max(_FEWEST, int(self._gone * _SLICE / spent))
+        elif spent < _SLICE / 2 and self._gone == self._most:
             self._most = min(_MOST, self._most + self._most // 2)
         line, left = self._line, self._most
         while line and left:
@@ -69,7 +73,10 @@ class Turns:
             if not waiter.done():
                 left -= 1
                 waiter.set_result(None)
-        if line:
+        self._gone = self._most - left
+        # How long those take who go on now is known when it is called again, even if nobody stands in line by then.
+        self._measures = self._gone > 0
+        if self._measures:
             self._loop.call_soon(self._advance)
-        else:
+        if not line:
             self._now, self._left = self._loop.time(), left
