@@ -8,7 +8,7 @@ CLIENTS := .clients
 RUN := $(VENV)/bin
 PIP := -q --disable-pip-version-check --no-deps
 
-.PHONY: help run servers mcp-servers test test-vendor chaos chaos-short clients clients-short money guards load check format bench lock clean docs
+.PHONY: help run servers mcp-servers test coverage test-vendor chaos chaos-short clients clients-short money guards load check format bench lock clean docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -64,15 +64,21 @@ MCP_LOCKS := tests/mcp_servers
 # What failed beside other tests runs once more, alone: a test that fails then too fails the run.
 ALONE := { test $$? = 1 && echo "Once more, alone:" && $(RUN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
+# Many tests wait for processes, so that three at once keep two processors busy.
+BESIDE := -n 3 --dist loadgroup
+
 test: $(VENV)/.dev $(VENDOR)/.ready servers mcp-servers ## Run every check and every test, as CI does
 	@$(MAKE) --no-print-directory check
-	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered || $(ALONE)
+	$(RUN)/python -m pytest $(BESIDE) || $(ALONE)
 	@$(MAKE) --no-print-directory test-vendor
 	@$(MAKE) --no-print-directory chaos-short
 	@$(MAKE) --no-print-directory clients-short
 
+coverage: $(VENV)/.dev servers mcp-servers ## Run the tests and tell which lines none of them reaches, half as fast
+	$(RUN)/python -m pytest $(BESIDE) --cov --cov-report=term:skip-covered
+
 test-vendor: $(VENV)/.dev $(VENDOR)/.ready ## Run the vendors' own SDKs against the gateway
-	$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini -n 2
+	$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini -n 3
 
 # 1.5 GB: command-line clients from npm, and the agent runtime with its program.
 $(CLIENTS)/.ready: tests/clients/package-lock.json tests/clients/requirements.txt

@@ -17,7 +17,7 @@ from execution_platform.config.values import Limits
 from execution_platform.gateway.admission import Admission, Priority
 from execution_platform.gateway.errors import Overloaded
 from execution_platform.gateway.lag import LagSampler
-from execution_platform.testing import FakeUpstream, Gate, Script, Stall, Text
+from execution_platform.testing import Cut, FakeUpstream, Gate, Script, Stall, Text
 from execution_platform.transport.http import HttpTransport
 from gateway.watching import Log, metrics, streaming, total
 from serving import MODELS, Served, chat_body, serving, three_vendors
@@ -311,9 +311,9 @@ def test_answers_that_wait_for_their_turn_are_a_delay_too(tmp_path: Path, monkey
             state = gateway.gateway.state
             allowed = state.admission.allowed
             state.lag.stop()
-            monkeypatch.setattr(HttpTransport, "waited", 0.5)
+            monkeypatch.setattr(HttpTransport, "waited", 50.0)
             for _ in range(3):
-                state.note_lag(0.0, 1.0)
+                state.note_lag(0.0, 10.0)
             assert state.admission.allowed < allowed
 
     asyncio.run(run())
@@ -361,6 +361,7 @@ def test_nothing_counts_as_under_way_after_all_has_ended(tmp_path: Path) -> None
             upstream.script(Script(Text("one two"), faults=[Stall(after=1, of="content")]))
             async with streaming(gateway, path, body) as stream:
                 await stream.until(b"one")
+            upstream.script(Script(Text("one two"), faults=[Cut(after=1, of="content")]))
             await gateway.post(path, body)
             await gateway.post(path, data=b"{")
             await gateway.get("/nowhere")

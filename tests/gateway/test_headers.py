@@ -68,7 +68,8 @@ def test_every_answer_tells_who_gave_it(client: str, target: str, stream: bool, 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_every_refusal_tells_as_much(client: str, tmp_path: Path) -> None:
     async def run() -> None:
-        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+        once = {"max_attempts": 1}
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, retry=once)) as gateway:
             upstream.script(Status(429, retry_after=7))
             path, body = chat_body(client, "hi", MODELS["anthropic"])
             got = await gateway.post(path, body, x_request_id="mine-2")

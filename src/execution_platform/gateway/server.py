@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, cast
@@ -29,8 +30,8 @@ _OPTIONS: dict[str, Any] = {
 }
 STARTUP_FAILED = STARTUP_FAILURE
 """The exit status of a process that cannot start: starting it again would not help."""
+_TICK_SECONDS = 0.1
 _SWEEP_TICKS = 5
-"""The server ticks ten times a second."""
 _STEP_SECONDS = 0.02
 _STEPS_A_SWEEP = 25
 _UNSENT = 64 * 1024
@@ -55,6 +56,7 @@ class EdgeServer(uvicorn.Server):
         self._door = Door(gateway.state, gateway.routes)
         self._greeters: list[Greeter] = []
         """Who takes connections, for each socket that is listened at."""
+        self._stopped = asyncio.Event()
         config.http_protocol_class = cast("type[asyncio.Protocol]", partial(Connection, door=self._door))
 
     @property
@@ -88,6 +90,19 @@ class EdgeServer(uvicorn.Server):
         """What uvicorn makes for a connection it has accepted."""
         make = cast("Callable[..., asyncio.BaseProtocol]", self.config.http_protocol_class)
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def stop(self) -> None:
+        """End as after a signal, without waiting for the next tick."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        """Tick until no connection is to be accepted any more."""
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), _TICK_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to end: the first begins the drain, the second shortens it. The exit status is 0."""
