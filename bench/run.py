@@ -1,8 +1,8 @@
 """The performance table: `make bench`, or `bench/run.py [--seconds 2] [--only unary,stream] [--peer NAME=COMMAND]`.
 
 Everything runs on loopback with one worker. What counts is CPU time of the gateway's processes per request, because elapsed
-time on a shared machine is noise; the bare proxy runs in the same table as the yardstick, and peers beside both. A peer's
-command is started with `{port}` and `{upstream}` filled in and must serve `POST /v1/chat/completions` for `gpt-4o-mini`.
+time on a shared machine is noise; the bare proxy runs in the same table as the yardstick, and peers beside both. Targets are
+for the machine they were set on; a second table has them in proportion to this one (`proportion.py`). A peer's command is started with `{port}` and `{upstream}` filled in and must serve `POST /v1/chat/completions` for `gpt-4o-mini`.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import attempts
 import bodies
 import books
 import load
+import proportion
 import uvloop
 from processes import Server, free_port
 from rich.console import Console
@@ -107,13 +108,13 @@ class Bench:
 
 def unary(bench: Bench) -> None:
     """A 1 KB request answered whole."""
-    row = bench.row("unary", "unary, 1 KB", "us CPU", "<= 150, stretch 110")
+    row = bench.row("unary", proportion.UNARY, "us CPU", "<= 150, stretch 110")
     bench.cpu(row, [(each, bodies.small(bench.model(each), stream=False)) for each in bench.all()])
 
 
 def stream(bench: Bench) -> None:
     """A 1 KB request answered in 53 frames."""
-    row = bench.row("stream", "stream of 53 frames", "us CPU", "<= 300, stretch 250")
+    row = bench.row("stream", proportion.STREAM, "us CPU", "<= 300, stretch 250")
     bench.cpu(row, [(each, bodies.small(bench.model(each), stream=True)) for each in bench.all()])
 
 
@@ -126,6 +127,7 @@ def translated(bench: Bench) -> None:
 
 def large(bench: Bench) -> None:
     """An agent's request of 487 KB."""
+    bench.row("large", proportion.JSON, "us CPU").values[BARE] = proportion.json_microseconds()
     same = bench.row("large", "487 KB request, same dialect", "us CPU")
     bench.cpu(same, [(each, bodies.large(bench.model(each))) for each in bench.all()], connections=4)
     across = bench.row("large", "487 KB request, translated", "us CPU")
@@ -300,20 +302,40 @@ def _lines(bench: Bench) -> tuple[list[str], list[list[str]]]:
     return ["", "unit", *names, "ratio", "target"], lines
 
 
+def _in_proportion(bench: Bench) -> tuple[list[str], list[list[str]]]:
+    ours, bare = ({r.title: r.values[name] for r in bench.rows if name in r.values} for name in (GATEWAY, BARE))
+    units = {row.title: row.unit for row in bench.rows}
+    lines = [
+        [
+            line.aim.row,
+            units[line.aim.row],
+            *(_figure(value) for value in (line.aim.target, line.slower, line.target, line.measured)),
+            "met" if line.is_met else "missed",
+        ]
+        for line in proportion.lines(ours, bare)
+    ]
+    return ["", "unit", "target there", "slower here by", "target here", "gateway", ""], lines
+
+
 def _markdown(bench: Bench) -> str:
-    head, lines = _lines(bench)
-    table = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in table) + "\n"
+    tables = [[head, ["---"] * len(head), *lines] for head, lines in (_lines(bench), _in_proportion(bench)) if lines]
+    return "\n".join("".join("| " + " | ".join(line) + " |\n" for line in table) for table in tables)
 
 
-def _print(bench: Bench, console: Console) -> None:
-    head, lines = _lines(bench)
-    table = Table(title="CPU time, latency and memory; ratio is gateway to bare proxy", title_justify="left")
+def _table(title: str, head: list[str], lines: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left")
     for number, name in enumerate(head):
         table.add_column(name, justify="left" if number in {0, 1, len(head) - 1} else "right")
     for line in lines:
         table.add_row(*line)
-    console.print(table)
+    return table
+
+
+def _print(bench: Bench, console: Console) -> None:
+    console.print(_table("CPU time, latency and memory; ratio is gateway to bare proxy", *_lines(bench)))
+    head, lines = _in_proportion(bench)
+    if lines:
+        console.print(_table("The targets in proportion to the machine they were set on", head, lines))
     for row in bench.rows:
         for note in row.notes:
             console.print(f"[dim]{row.title}: {note}[/dim]")
