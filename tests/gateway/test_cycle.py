@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from execution_platform.gateway.cycle import Cycle
+from execution_platform.gateway.http import LATE
 
 
 class Written:
@@ -30,27 +31,39 @@ class Written:
     def close(self) -> None:
         self.closed = True
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def cycled(kind: type[RequestResponseCycle], method: str, *, alive: bool, done: list[bool]) -> tuple[Any, Written]:
+    """A request on a connection that remembers what is written to it."""
+    written, log = Written(), logging.getLogger("none")
+    transport = cast("asyncio.Transport", written)
+    cycle = kind(
+        cast("Any", {"method": method, "http_version": "1.1"}),
+        transport,
+        FlowControl(transport),
+        log,
+        log,
+        False,
+        [(b"date", b"today")],
+        asyncio.Event(),
+        False,
+        alive,
+        lambda: done.append(True),
+    )
+    return cycle, written
+
 
 def answered(kind: type[RequestResponseCycle], messages: list[dict[str, Any]], method: str, *, alive: bool) -> object:
     """What is written, and whether the connection is closed and the answer complete; or the error's type."""
 
     async def run() -> object:
-        written, log = Written(), logging.getLogger("none")
-        transport = cast("asyncio.Transport", written)
         done: list[bool] = []
-        cycle = kind(
-            cast("Any", {"method": method, "http_version": "1.1"}),
-            transport,
-            FlowControl(transport),
-            log,
-            log,
-            False,
-            [(b"date", b"today")],
-            asyncio.Event(),
-            False,
-            alive,
-            lambda: done.append(True),
-        )
+        cycle, written = cycled(kind, method, alive=alive, done=done)
         for message in messages:
             try:
                 await cycle.send(cast("Any", message))
@@ -135,5 +148,72 @@ def test_a_piece_the_client_does_not_take_is_awaited_before_the_next_is_made() -
         # The end is no reason to wait: nothing comes behind it.
         await cycle.send({"type": "http.response.body", "body": b"end"})
         assert written.data.endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
+
+    asyncio.run(run())
+
+
+# Bodies
+
+
+def arrived(cycle: Any, piece: bytes, *, more: bool) -> None:
+    cycle.body += piece
+    cycle.more_body = more
+    if not more or len(cycle.body) > cycle.most:
+        cycle.message_event.set()
+
+
+def test_a_body_that_comes_in_pieces_is_received_as_one() -> None:
+    async def run() -> None:
+        cycle, _ = cycled(Cycle, "POST", alive=True, done=[])
+        arrived(cycle, b"x" * HIGH_WATER_LIMIT + b"y", more=True)
+        assert cycle.message_event.is_set()
+        received = asyncio.ensure_future(cycle.receive())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            arrived(cycle, b"z", more=True)
+        assert not received.done()
+        arrived(cycle, b"!", more=False)
+        body = b"x" * HIGH_WATER_LIMIT + b"yzzz!"
+        assert await received == {"type": "http.request", "body": body, "more_body": False}
+
+    asyncio.run(run())
+
+
+def test_no_more_of_a_body_waits_than_is_read_together() -> None:
+    async def run() -> None:
+        cycle, _ = cycled(Cycle, "POST", alive=True, done=[])
+        received = asyncio.ensure_future(cycle.receive())
+        await asyncio.sleep(0)
+        size = cycle.most + 1
+        arrived(cycle, b"x" * size, more=True)
+        assert await received == {"type": "http.request", "body": b"x" * size, "more_body": True}
+        assert size <= 2 * 1024 * 1024
+
+    asyncio.run(run())
+
+
+def test_the_rest_of_a_late_body_is_not_waited_for() -> None:
+    """E9: the deadline may have passed before anybody reads."""
+
+    async def run() -> None:
+        cycle, _ = cycled(Cycle, "POST", alive=True, done=[])
+        arrived(cycle, b"x", more=True)
+        cycle.scope[LATE] = True
+        cycle.message_event.set()
+        async with asyncio.timeout(5):
+            assert await cycle.receive() == {"type": "http.request", "body": b"x", "more_body": True}
+
+    asyncio.run(run())
+
+
+def test_a_client_that_leaves_within_its_body_is_told_of() -> None:
+    async def run() -> None:
+        cycle, _ = cycled(Cycle, "POST", alive=True, done=[])
+        arrived(cycle, b"x", more=True)
+        received = asyncio.ensure_future(cycle.receive())
+        await asyncio.sleep(0)
+        cycle.disconnected = True
+        cycle.message_event.set()
+        assert await received == {"type": "http.disconnect"}
 
     asyncio.run(run())

@@ -14,7 +14,6 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -310,9 +309,10 @@ class Connection(HttpToolsProtocol):
         if self._reparse or cycle.response_complete:
             return
         cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        # Whoever reads it is not woken for each piece.
+        if len(cycle.body) > cast("Cycle", cycle).most:
             self.flow.pause_reading()
-        cycle.message_event.set()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -3,12 +3,17 @@
 uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here the usual
 names are known, and all values are looked at together. What is allowed is the same. The head of an answer that tells its length
 waits for the first of its body, which ASGI lets a server do: nearly always that is all of it, and both leave in one write.
+
+Until its body is read no more than 64 KiB of it are taken from the client; then a megabyte at a time.
 """
 
 from collections.abc import Iterable
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from execution_platform.gateway.http import LATE
 
 _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 """What no header value may hold."""
@@ -24,6 +29,8 @@ _OURS = frozenset(
 """The names most answers have; the others are looked at."""
 _LONG = 16 * 1024
 """Bytes of a piece that is not copied to be framed."""
+_GATHERED = 1024 * 1024
+"""Bytes of a body that are taken together once it is read."""
 _END = (b"", b"")
 """A head ends with an empty line."""
 
@@ -33,6 +40,27 @@ class Cycle(RequestResponseCycle):
 
     _head = b""
     """What waits for the body."""
+    most = HIGH_WATER_LIMIT
+    """Bytes of its body that may wait here; more once somebody reads it."""
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The body, in one piece unless it is long or late; after it, that the client has left."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            event = self.message_event
+            if self.more_body and len(self.body) < _GATHERED and LATE not in self.scope:
+                event.clear()
+            if not event.is_set():
+                self.most = _GATHERED
+                self.flow.resume_reading()
+                await event.wait()
+            event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the next message of the answer. Raises `RuntimeError` for one that is out of place."""
