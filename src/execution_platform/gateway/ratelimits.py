@@ -61,7 +61,7 @@ def _duration(seconds: float) -> bytes:
     """As OpenAI writes them: `20ms`, `1.5s`, `6m0s`."""
     if seconds < 1:
         return b"%dms" % math.ceil(seconds * 1000)
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return b"%.3gs" % seconds
     minutes, rest = divmod(math.ceil(seconds), 60)
     return b"%dm%ds" % (minutes, rest)
