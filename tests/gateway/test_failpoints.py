@@ -79,6 +79,7 @@ def test_a_client_that_leaves_while_the_gateway_hangs_frees_the_upstream(point: 
             async with asyncio.timeout(20):
                 while point not in passed(log):
                     await asyncio.sleep(0.01)
+            assert not asked.done() or point == "kernel.after_last_byte"
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
             assert (await ask(http, gateway.url, stream=stream))[0] == 200
