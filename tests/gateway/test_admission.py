@@ -307,13 +307,14 @@ def test_answers_that_wait_for_their_turn_are_a_delay_too(tmp_path: Path, monkey
     """R18: turns are short however much is under way, so a late turn alone would tell nothing."""
 
     async def run() -> None:
-        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+        limits = {"lag_seconds": 0.03}
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream, limits=limits)) as gateway:
             state = gateway.gateway.state
             allowed = state.admission.allowed
             state.lag.stop()
-            monkeypatch.setattr(HttpTransport, "waited", 50.0)
+            monkeypatch.setattr(HttpTransport, "waited", 0.5)
             for _ in range(3):
-                state.note_lag(0.0, 10.0)
+                state.note_lag(0.0, 1.0)
             assert state.admission.allowed < allowed
 
     asyncio.run(run())

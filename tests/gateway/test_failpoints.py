@@ -80,6 +80,8 @@ def test_a_client_that_leaves_while_the_gateway_hangs_frees_the_upstream(point: 
                 while point not in passed(log):
                     await asyncio.sleep(0.01)
             assert not asked.done() or point == "kernel.after_last_byte"
+            if point not in {"kernel.before_plan", "kernel.before_dispatch"}:
+                await upstream.wait_until(lambda meter: len(meter) == 1 and meter[0].end is not None)
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
             assert (await ask(http, gateway.url, stream=stream))[0] == 200

@@ -1,6 +1,5 @@
 """Rate limits at the gateway: who is refused, in which words, with which headers; and the limiter of failed keys."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -65,14 +64,16 @@ def test_a_duration_is_written_as_openai_does(seconds: float, written: bytes) ->
 
 
 @in_loop
-async def test_answers_say_what_is_left_as_openai_does(tmp_path: Path) -> None:
+async def test_answers_say_what_is_left_as_openai_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(HELLO) as upstream:
         limit = {"requests": 10, "tokens": 50_000}
         async with serving(tmp_path, three_vendors(upstream, rate_limits={"keys": {"*": limit}})) as gateway:
+            # The reset of a whole minute is told only while no time passes.
+            monkeypatch.setattr(gateway.gateway.state.snapshot.limits.limiter, "_clock", lambda: 1000.0)
             first, second = await ask(gateway, "openai_chat"), await ask(gateway, "native")
             assert [got.header("x-ratelimit-limit-requests") for got in (first, second)] == ["10", "10"]
             assert [got.header("x-ratelimit-remaining-requests") for got in (first, second)] == ["9", "8"]
-            assert re.fullmatch(r"1m[01]s|5\d(\.\d)?s", first.header("x-ratelimit-reset-requests") or "")
+            assert (first.header("x-ratelimit-reset-requests") or "").startswith("1m")
             assert first.header("x-ratelimit-limit-tokens") == "50000"
             # What the first answer really used is known when the second begins.
             assert 48_900 < int(second.header("x-ratelimit-remaining-tokens") or 0) < 50_000 - 15
