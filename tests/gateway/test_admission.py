@@ -46,17 +46,17 @@ def test_batch_is_refused_before_chat_and_chat_before_management() -> None:
 
 def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -> None:
     gate = admission(in_flight=1000, lag_seconds=0.02)
-    gate.in_flight = 100
+    gate.in_flight = 500
     for _ in range(2):
         gate.note_lag(0.5, 0.5)
     assert gate.allowed == 1000
     gate.note_lag(0.5, 0.5)
-    assert gate.allowed == 20
+    assert gate.allowed == 100
     assert gate.is_full(Priority.CHAT)
     assert not gate.is_full(Priority.ADMIN)
     for _ in range(100):
         gate.note_lag(1.0, 1.0)
-    assert gate.allowed == 16
+    assert gate.allowed == 64, "as many as a team has are not the cause of a late loop"
 
 
 @pytest.mark.parametrize(("late", "allowed"), [(0.031, 320), (0.06, 200), (0.1, 120), (30.0, 80)])
@@ -70,14 +70,14 @@ def test_the_allowed_number_shrinks_as_far_as_the_loop_is_late(late: float, allo
 
 
 def test_a_loop_that_others_keep_waiting_sheds_nothing() -> None:
-    gate = admission(in_flight=100, lag_seconds=0.03)
-    gate.in_flight = 90
+    gate = admission(in_flight=1000, lag_seconds=0.03)
+    gate.in_flight = 900
     for _ in range(100):
         gate.note_lag(0.5, 0.005)
-    assert gate.allowed == 100
+    assert gate.allowed == 1000
     for _ in range(3):
         gate.note_lag(0.5, 0.05)
-    assert gate.allowed == 18
+    assert gate.allowed == 180
 
 
 def test_a_late_tick_or_two_between_punctual_ones_are_no_overload() -> None:

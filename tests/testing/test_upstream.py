@@ -4,11 +4,13 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
 
 from execution_platform.testing import (
+    Exchange,
     FakeUpstream,
     Gate,
     Meter,
@@ -21,6 +23,7 @@ from execution_platform.testing import (
     Tokens,
     script_from_json,
 )
+from execution_platform.testing.frames import Frame
 from testing.raw_client import (
     ANTHROPIC,
     ANTHROPIC_PATH,
@@ -302,6 +305,22 @@ def test_the_server_can_live_on_a_thread():
             hosted.wait_until(lambda meter: len(meter) == 2, within=0.01)
     assert body["choices"][0]["message"]["content"] == "from the thread"
     assert record.end == "complete"
+
+
+def test_who_has_an_answer_finds_it_in_the_meter(monkeypatch: pytest.MonkeyPatch):
+    """The bytes are out before they are entered; the meter is not read between the two."""
+    arrived, count = threading.Event(), Exchange.count
+
+    def count_late(self: Exchange, data: bytes, frame: Frame | None, *, is_event: bool) -> None:
+        assert frame is None or arrived.wait(10), "the answer did not come"
+        count(self, data, frame, is_event=is_event)
+
+    monkeypatch.setattr(Exchange, "count", count_late)
+    with FakeUpstream.in_thread() as hosted:
+        call(hosted.upstream.url, OPENAI_PATH, openai())
+        arrived.set()
+        assert hosted.upstream.meter[0].told.output
+        assert hosted.upstream.meter.totals()["bytes_sent"]
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_thread_that_asked():

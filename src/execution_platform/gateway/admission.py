@@ -19,8 +19,9 @@ from execution_platform.gateway.errors import Overloaded
 _BATCH_SHARE = 0.8
 _MARGIN = 64
 """Management requests beyond `limits.in_flight`."""
-_FLOOR = 16.0
-"""So many are allowed however late the loop is: so few are not the cause, a starved processor is."""
+_FLOOR = 64.0
+"""So many are allowed however late the loop is: so few are not the cause, a starved processor is, and refusing them would leave it idle
+between two turns."""
 _SHRINK, _MOST_SHRUNK = 0.8, 0.2
 _GROW, _FEEL = 1.15, 1.03
 """By how much the allowed number grows in a punctual tick: when nobody was refused since the last one, and when somebody was, since more

@@ -208,29 +208,40 @@ class UpstreamConnection(asyncio.Protocol):
             self._task = self._loop.create_task(self._play(exchange, steps))
 
     def _play_at_once(self, exchange: Exchange, steps: Sequence[Step]) -> None:
-        for step in steps:
-            if isinstance(step, Write):
-                self._transport.write(step.data)
-                # A write that fails marks the transport; the loss of the connection is then reported by the loop.
-                if self._transport.is_closing():
-                    return
-                self._sent(exchange, step)
-            elif isinstance(step, Finish):
-                self._finish(exchange, step)
+        with self._host.meter.lock:
+            for step in steps:
+                if isinstance(step, Write):
+                    self._transport.write(step.data)
+                    # A write that fails marks the transport; the loss of the connection is then reported by the loop.
+                    if self._transport.is_closing():
+                        return
+                    self._sent(exchange, step)
+                elif isinstance(step, Finish):
+                    self._finish(exchange, step)
 
     async def _play(self, exchange: Exchange, steps: Sequence[Step]) -> None:
         for step in steps:
             if isinstance(step, Write):
-                self._transport.write(step.data)
-                if self._transport.is_closing():
+                if not await self._write(exchange, step):
                     return
-                await self._writable.wait()
-                self._sent(exchange, step)
             elif isinstance(step, Pause):
                 await _pass(step)
             else:
                 self._task = None
                 self._finish(exchange, step)
+
+    async def _write(self, exchange: Exchange, step: Write) -> bool:
+        """Send and enter; not, when the connection is lost."""
+        with self._host.meter.lock:
+            self._transport.write(step.data)
+            if self._transport.is_closing():
+                return False
+            if self._writable.is_set():
+                self._sent(exchange, step)
+                return True
+        await self._writable.wait()
+        self._sent(exchange, step)
+        return True
 
     def _sent(self, exchange: Exchange, step: Write) -> None:
         if exchange.first_byte_at is None:

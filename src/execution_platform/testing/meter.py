@@ -1,7 +1,7 @@
 """The upstream's own books: what it was asked, what it told and what it really sent.
 
 One `Exchange` per request, one `Connection` per socket. All writing is done on the server's thread; any thread may read
-and wait. Bytes count as sent when the operating system has taken them: what the peer has read of them nobody can know.
+and wait, and who has an answer finds it entered. Bytes count as sent when the operating system has taken them: what the peer has read of them nobody can know.
 """
 
 import threading
@@ -91,10 +91,12 @@ class Meter:
         self._open: set[int] = set()
         self._accepted = 0
         self._watchers: list[tuple[Callable[[Meter], bool], Gate]] = []
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held from the writing of bytes until they are entered, so that no other thread has the ones without the others."""
 
     def __getitem__(self, index: int) -> Exchange:
-        return self.exchanges[index]
+        with self.lock:
+            return self.exchanges[index]
 
     def __len__(self) -> int:
         return len(self.exchanges)
@@ -111,19 +113,21 @@ class Meter:
 
     def totals(self) -> dict[str, int]:
         """Sums over all exchanges: requests, bytes, events, tokens sent, and every kind of token told."""
-        sums = {"requests": len(self.exchanges), "bytes_sent": 0, "events_sent": 0, "tokens_sent": 0}
+        sums = {"requests": 0, "bytes_sent": 0, "events_sent": 0, "tokens_sent": 0}
         sums |= dict.fromkeys(Told.__slots__, 0)
-        for exchange in self.exchanges:
-            for name in ("bytes_sent", "events_sent", "tokens_sent"):
-                sums[name] += getattr(exchange, name)
-            for name in Told.__slots__:
-                sums[name] += getattr(exchange.told, name) or 0
+        with self.lock:
+            for exchange in self.exchanges:
+                sums["requests"] += 1
+                for name in ("bytes_sent", "events_sent", "tokens_sent"):
+                    sums[name] += getattr(exchange, name)
+                for name in Told.__slots__:
+                    sums[name] += getattr(exchange.told, name) or 0
         return sums
 
     def when(self, condition: Callable[["Meter"], bool]) -> Gate:
         """A gate that opens as soon as the books fulfil a condition."""
         gate = Gate("meter")
-        with self._lock:
+        with self.lock:
             self._watchers.append((condition, gate))
             self.changed()
         return gate
@@ -132,7 +136,7 @@ class Meter:
         """Open the gates whose condition has come true."""
         if not self._watchers:
             return
-        with self._lock:
+        with self.lock:
             due = [watcher for watcher in self._watchers if watcher[0](self)]
             self._watchers = [watcher for watcher in self._watchers if watcher not in due]
         for _, gate in due:
@@ -178,6 +182,6 @@ class Meter:
 
     def reset(self) -> None:
         """Forget all exchanges and all closed connections."""
-        with self._lock:
+        with self.lock:
             self.exchanges.clear()
             self.connections = [connection for connection in self.connections if connection.closed_at is None]
