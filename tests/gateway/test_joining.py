@@ -1,10 +1,11 @@
-"""The head of an answer leaves with what follows it, and without it when nothing follows at once."""
+"""What is written to a client in one turn of the event loop leaves in one write, at the latest when its connection closes."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
 from execution_platform.gateway.joining import Joining
+from execution_platform.transport.bursts import Bursts
 from loops import in_loop
 
 
@@ -40,7 +41,7 @@ class Written:
 
 def joined() -> tuple[Joining, Written]:
     written = Written()
-    return Joining(cast("asyncio.Transport", written), asyncio.get_running_loop()), written
+    return Joining(cast("asyncio.Transport", written), Bursts(asyncio.get_running_loop())), written
 
 
 async def turn() -> None:
@@ -53,56 +54,19 @@ async def test_a_whole_answer_is_one_write() -> None:
     out, written = joined()
     out.write(b"head")
     out.write(b"body")
-    out.write(b"more")
+    out.writelines((b"more", b"end"))
     assert written.log == []
-    out.end_answer()
-    assert written.log == [b"headbodymore"]
     await turn()
-    out.write(b"head2")
-    out.write(b"body2")
-    out.end_answer()
-    assert written.log[1:] == [b"head2body2"]
+    assert written.log == [b"headbodymoreend"]
 
 
 @in_loop
-async def test_what_follows_a_head_leaves_with_it_and_later_pieces_at_once() -> None:
-    out, written = joined()
-    out.write(b"head")
-    out.write(b"first")
-    await turn()
-    assert written.log == [b"headfirst"]
-    out.write(b"second")
-    assert written.log == [b"headfirst", b"second"]
-
-
-@in_loop
-async def test_a_long_answer_does_not_wait() -> None:
-    out, written = joined()
-    out.write(b"head")
-    out.write(b"x" * 70_000)
-    assert [len(data) for data in written.log] == [70_004]
-    out.write(b"y")
-    assert written.log[1:] == [b"y"]
-
-
-@in_loop
-async def test_an_answer_that_is_whole_waits_for_nothing_and_leaves_after_what_waits() -> None:
-    out, written = joined()
-    out.writelines((b"head", b"body"))
-    assert written.log == [b"headbody"]
-    out.end_answer()
-    out.write(b"head2")
-    out.writelines((b"head3", b"body3"))
-    assert written.log[1:] == [b"head2", b"head3body3"]
-
-
-@in_loop
-async def test_a_head_alone_leaves_when_the_loop_has_nothing_else_to_do() -> None:
+async def test_later_pieces_leave_in_their_turn() -> None:
     out, written = joined()
     out.write(b"head")
     await turn()
-    assert written.log == [b"head"]
     out.write(b"late body")
+    await turn()
     assert written.log == [b"head", b"late body"]
 
 
@@ -110,11 +74,10 @@ async def test_a_head_alone_leaves_when_the_loop_has_nothing_else_to_do() -> Non
 async def test_nothing_is_lost_at_the_end() -> None:
     out, written = joined()
     out.write(b"head")
-    out.end_answer()
-    out.write(b"head2")
+    out.write(b"body")
     out.close()
     await turn()
-    assert written.log == [b"head", b"head2", "close"]
+    assert written.log == [b"headbody", "close"]
 
 
 @in_loop
@@ -134,13 +97,3 @@ async def test_everything_else_is_the_transports() -> None:
     assert written.log == ["pause", "abort"]
     assert out.get_extra_info("peername") == "peername"
     assert not out.is_closing()
-
-
-@in_loop
-async def test_a_long_piece_leaves_at_once_behind_the_head() -> None:
-    out, written = joined()
-    out.write(b"head")
-    out.writelines((b"1\r\n", b"x", b"\r\n"))
-    assert written.log == [b"head", b"1\r\nx\r\n"]
-    out.write(b"more")
-    assert written.log[-1] == b"more"

@@ -92,7 +92,6 @@ class Connection(HttpToolsProtocol):
         self._noted: list[bytes] = []
         self._peer = ""
         self._surplus = False
-        self._out: Joining
         self._departures: deque[Departure] = deque()
         self._deaf = False
         self._reparse = False
@@ -104,8 +103,7 @@ class Connection(HttpToolsProtocol):
         """Count the connection; one too many is closed, or answered with a refusal while there is room for that."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_UNSENT)
-        self._out = Joining(transport, self.loop)
-        self.transport = cast("asyncio.Transport", self._out)
+        self.transport = cast("asyncio.Transport", Joining(transport, self._door.bursts(self.loop)))
         self._since = self.loop.time()
         self._peer = self.client[0] if self.client else ""
         door = self._door
@@ -332,7 +330,6 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer has left: start what was sent ahead, or wait for the next request."""
         self.server_state.total_requests += 1
-        self._out.end_answer()
         if self._departures:
             self._departures.popleft()
         if self.transport.is_closing():
@@ -366,7 +363,6 @@ class Connection(HttpToolsProtocol):
                 return False
             answer = found
         self.transport.write(answer)
-        self._out.end_answer()
         self.cycle = cast("RequestResponseCycle", _Spent())
         self._phase, self._since = _BODY, self.loop.time()
         if self._surplus or door.drain.begun or not self.parser.should_keep_alive():

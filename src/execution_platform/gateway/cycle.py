@@ -1,8 +1,7 @@
 """One request on a connection and its answer: uvicorn's, whose head is checked and put together at once.
 
 uvicorn runs two regular expressions over every header of an answer. The gateway's answers have a dozen headers; here the usual
-names are known, and all values are looked at together. What is allowed is the same. The head of an answer that tells its length
-waits for the first of its body, which ASGI lets a server do: nearly always that is all of it, and both leave in one write.
+names are known, and all values are looked at together. What is allowed is the same.
 
 Until its body is read no more than 64 KiB of it are taken from the client; then a megabyte at a time.
 """
@@ -38,8 +37,6 @@ _END = (b"", b"")
 class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
-    _head = b""
-    """What waits for the body."""
     most = HIGH_WATER_LIMIT
     """Bytes of its body that may wait here; more once somebody reads it."""
 
@@ -104,10 +101,7 @@ class Cycle(RequestResponseCycle):
         # Of the control characters only the line ends written here may be in it.
         if len(head.translate(None, _CONTROLS)) != len(head) - 2 * len(lines) + 2:
             raise RuntimeError("a header of the answer has a value with control characters")
-        if self.chunked_encoding:
-            self.transport.write(head)
-        else:
-            self._head = head
+        self.transport.write(head)
 
     def _note_framing(self, name: bytes, value: bytes) -> bool:
         """Take over how the body is framed; whether the connection is to be closed after it."""
@@ -128,7 +122,7 @@ class Cycle(RequestResponseCycle):
         if self.chunked_encoding and self.scope["method"] != "HEAD":
             self._write_chunk(body, b"" if more else b"0\r\n\r\n")
         else:
-            self._write_sized(body, more=more)
+            self._write_sized(body)
         if not more:
             if self.expected_content_length != 0:
                 raise RuntimeError("the answer is shorter than its content-length")
@@ -144,20 +138,14 @@ class Cycle(RequestResponseCycle):
         else:
             self.transport.write((b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + end)
 
-    def _write_sized(self, body: bytes, *, more: bool) -> None:
-        head, self._head = self._head, b""
+    def _write_sized(self, body: bytes) -> None:
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
-            body = b""
-        else:
-            self.expected_content_length -= len(body)
-            if self.expected_content_length < 0:
-                self.transport.write(head)
-                raise RuntimeError("the answer is longer than its content-length")
-        if head and not more:
-            self.transport.writelines((head, body))
-        else:
-            self.transport.write(head + body)
+            return
+        self.expected_content_length -= len(body)
+        if self.expected_content_length < 0:
+            raise RuntimeError("the answer is longer than its content-length")
+        self.transport.write(body)
 
 
 def _checked(name: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """What all connections of one process share: their limits, their count, and the answers given without a handler."""
 
+import asyncio
 import resource
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from execution_platform.gateway.listing import dialect_of
 from execution_platform.gateway.routes import Routes
 from execution_platform.gateway.state import State
 from execution_platform.observability import correlation
+from execution_platform.transport.bursts import Bursts
 
 _REASONS = {
     400: b"Bad Request",
@@ -46,6 +48,7 @@ class Door:
         self._told = 0
         self.forms: dict[tuple[object, ...], list[bytes]] = {}
         """Answers without the id of the request: a process that refuses many has little time for each."""
+        self._bursts: Bursts | None = None
         self.open = 0
         state.metrics.edge.connections.set_function(lambda: self.open)
 
@@ -65,6 +68,12 @@ class Door:
                 allowed=self.admission.allowed,
             )
             self._told = refused
+
+    def bursts(self, loop: asyncio.AbstractEventLoop) -> Bursts:
+        """What is written to the clients of this process, which has one event loop."""
+        if self._bursts is None:
+            self._bursts = Bursts(loop)
+        return self._bursts
 
     def enter(self, peer: str) -> str | None:
         """One more connection. The reason when it must not be served; it counts until `leave` either way."""

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
+from execution_platform.transport.bursts import Bursts
 from execution_platform.transport.call import FixedHeaders, HttpCall
 from execution_platform.transport.failures import (
     FAILURES,
@@ -39,7 +40,6 @@ from execution_platform.transport.wire import Wire
 
 __all__ = ["HttpCall", "HttpTransport", "Reply"]
 
-_LONG_BODY: Final = 64 * 1024
 _ROUTES_KEPT: Final = 4096
 _METHOD: Final = re.compile(r"[A-Z]+")
 _STALE_TRIES: Final = 3
@@ -70,6 +70,7 @@ class _Route(NamedTuple):
     host: str
     vigil: Vigil
     turns: Turns
+    bursts: Bursts
 
 
 class _Open(NamedTuple):
@@ -78,6 +79,7 @@ class _Open(NamedTuple):
     pool: Pool
     vigil: Vigil
     turns: Turns
+    bursts: Bursts
     thread: int
     """The thread that runs the loop."""
 
@@ -122,9 +124,10 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        pool, vigil, turns, _ = self._opened()
+        opened = self._opened()
+        pool, vigil = opened.pool, opened.vigil
         loop = vigil.loop
-        route = self._routes.get((call.method, call.url)) or self._route(call, vigil, turns)
+        route = self._routes.get((call.method, call.url)) or self._route(call, opened)
         until = loop.time() + timeouts.total
         if deadline is not None and deadline < until:
             until = deadline
@@ -151,7 +154,7 @@ class HttpTransport:
         reply = Reply(pool, route.to, wire, vigil, route.turns, host=route.host, most=self._most)
         try:
             wire.expect(reply, bodyless=call.method == "HEAD")
-            _write(transport, route.head, call)
+            route.bursts.write(transport, *_pieces(route.head, call))
             await reply.head(silence, until)
         except BaseException as error:
             was_young = reply.is_young(_STALE_WITHIN)
@@ -188,10 +191,10 @@ class HttpTransport:
             pool = Pool(
                 limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
             )
-            opened = self._open = _Open(pool, Vigil(loop), Turns(loop), thread)
+            opened = self._open = _Open(pool, Vigil(loop), Turns(loop), Bursts(loop), thread)
         return opened
 
-    def _route(self, call: HttpCall, vigil: Vigil, turns: Turns) -> _Route:
+    def _route(self, call: HttpCall, opened: _Open) -> _Route:
         url = URL(call.url)
         if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
             raise ValueError("the upstream's URL must be http:// or https:// with a host and without user or password")
@@ -200,7 +203,7 @@ class HttpTransport:
         host = url.host_port_subcomponent or url.raw_host
         head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
         to = Destination(url.raw_host, url.port or 0, url.scheme == "https")
-        route = _Route(to, head.encode("ascii"), host, vigil, turns)
+        route = _Route(to, head.encode("ascii"), host, opened.vigil, opened.turns, opened.bursts)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         self._routes[call.method, call.url] = route
@@ -222,8 +225,8 @@ async def _connect(pool: Pool, route: _Route, seconds: float) -> Wire:
         raise not_connected(error, route.host) from error
 
 
-def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:
-    """Hand the whole request to the connection; a short one as one piece."""
+def _pieces(head: bytes, call: HttpCall) -> tuple[bytes, bytes]:
+    """The whole request: its head, and its body, which is not copied."""
     headers = call.headers
     if type(headers) is FixedHeaders:
         text = getattr(headers, "text", None)
@@ -233,10 +236,7 @@ def _write(transport: asyncio.Transport, head: bytes, call: HttpCall) -> None:
         text = _lines(headers)
     size = len(call.body)
     end = b"\r\n" if not size and call.method in _BODYLESS else b"content-length: %d\r\n\r\n" % size
-    if size < _LONG_BODY:
-        transport.write(b"".join((head, text, end, call.body)))
-    else:
-        transport.writelines((b"".join((head, text, end)), call.body))
+    return b"".join((head, text, end)), call.body
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:
