@@ -79,17 +79,26 @@ async def test_a_redis_that_hangs_costs_one_command_and_then_nothing() -> None:
 @in_loop
 async def test_it_starts_without_redis_and_finds_it_later() -> None:
     changes: list[tuple[bool, str | None]] = []
+    found = asyncio.Event()
+
+    def changed(up: bool, error: str | None) -> None:
+        changes.append((up, error))
+        if up:
+            found.set()
+
     with servers.redis() as server:
         server.stop()
-        link = RedisLink(server.url, changed=lambda up, error: changes.append((up, error)))
+        link = RedisLink(server.url, changed=changed)
         async with asyncio.timeout(1):
             await link.start()
         assert changes == [(False, "connection refused or lost")]
         with pytest.raises(StoreDown):
             await link.command("PING")
         server.start()
-        await until_up(link)
+        async with asyncio.timeout(SOON):
+            await found.wait()  # told once the channels are followed, a moment after commands are taken
         assert changes[-1] == (True, None)
+        assert link.up
         await link.stop()
 
 

@@ -1,9 +1,11 @@
 import asyncio
 import gzip
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError, TimeoutError
 from execution_platform.transport.http import HttpCall, HttpTransport, Reply
@@ -688,6 +690,44 @@ def test_an_answer_before_the_whole_request_was_taken_does_not_return_the_connec
         server.close()
 
     asyncio.run(main())
+
+
+def test_an_answer_before_anything_was_written_does_not_return_the_connection() -> None:
+    """What is written leaves at the end of the turn. Behind it the next request would get the answer to this one."""
+    answered = ok(b"own")
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(PATIENCE)
+            transport, call = (
+                HttpTransport(),
+                HttpCall("POST", f"http://127.0.0.1:{listening.getsockname()[1]}/", {}, b"1"),
+            )
+
+            async def asked() -> tuple[socket.socket, Reply]:
+                """A call on a new connection, and its other end."""
+                sending = asyncio.create_task(transport.send(call, timeouts=CALM))
+                peer, _ = await asyncio.to_thread(listening.accept)
+                peer.settimeout(PATIENCE)
+                assert (await asyncio.to_thread(peer.recv, 4096)).endswith(b"1")
+                peer.sendall(answered)
+                return peer, await sending
+
+            first, reply = await asked()
+            assert await reply.read(10) == b"own"
+            hasty = asyncio.create_task(transport.send(call, timeouts=CALM))
+            await asyncio.sleep(0)  # it has its connection now, and has written to it
+            first.sendall(ok(b"unasked"))
+            assert await (await hasty).read(10) == b"unasked"
+            second, reply = await asked()
+            assert await reply.read(10) == b"own"
+            with suppress(ConnectionResetError):
+                assert await asyncio.to_thread(first.recv, 4096) == b""
+            await transport.aclose()
+            first.close()
+            second.close()
+
+    uvloop.run(main())
 
 
 def test_a_large_request_arrives_whole() -> None:

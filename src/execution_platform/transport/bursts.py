@@ -43,6 +43,10 @@ class Bursts:
         if self._size > _MOST:
             self.flush()
 
+    def holds(self, transport: asyncio.WriteTransport) -> bool:
+        """Whether something waits for `transport`."""
+        return transport in self._waiting
+
     def flush(self) -> None:
         """Write everything that waits now."""
         waiting, self._waiting, self._size = self._waiting, {}, 0

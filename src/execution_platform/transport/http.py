@@ -23,7 +23,6 @@ from typing import Final, NamedTuple
 from yarl import URL
 
 from execution_platform.exceptions import ErrorKind, ProtocolError, ProviderError
-from execution_platform.transport.bursts import Bursts
 from execution_platform.transport.call import FixedHeaders, HttpCall
 from execution_platform.transport.failures import (
     FAILURES,
@@ -70,7 +69,6 @@ class _Route(NamedTuple):
     host: str
     vigil: Vigil
     turns: Turns
-    bursts: Bursts
 
 
 class _Open(NamedTuple):
@@ -79,7 +77,6 @@ class _Open(NamedTuple):
     pool: Pool
     vigil: Vigil
     turns: Turns
-    bursts: Bursts
     thread: int
     """The thread that runs the loop."""
 
@@ -124,10 +121,9 @@ class HttpTransport:
             ProtocolError: The answer is no HTTP, is compressed, or has too long a head.
             ValueError: The URL or a header is not one.
         """
-        opened = self._opened()
-        pool, vigil = opened.pool, opened.vigil
+        pool, vigil, turns, _ = self._opened()
         loop = vigil.loop
-        route = self._routes.get((call.method, call.url)) or self._route(call, opened)
+        route = self._routes.get((call.method, call.url)) or self._route(call, vigil, turns)
         until = loop.time() + timeouts.total
         if deadline is not None and deadline < until:
             until = deadline
@@ -154,7 +150,7 @@ class HttpTransport:
         reply = Reply(pool, route.to, wire, vigil, route.turns, host=route.host, most=self._most)
         try:
             wire.expect(reply, bodyless=call.method == "HEAD")
-            route.bursts.write(transport, *_pieces(route.head, call))
+            pool.bursts.write(transport, *_pieces(route.head, call))
             await reply.head(silence, until)
         except BaseException as error:
             was_young = reply.is_young(_STALE_WITHIN)
@@ -191,10 +187,10 @@ class HttpTransport:
             pool = Pool(
                 limit=self._connections, keep_alive=self._keep_alive, dns_seconds=self._dns_seconds, dial=self._dial
             )
-            opened = self._open = _Open(pool, Vigil(loop), Turns(loop), Bursts(loop), thread)
+            opened = self._open = _Open(pool, Vigil(loop), Turns(loop), thread)
         return opened
 
-    def _route(self, call: HttpCall, opened: _Open) -> _Route:
+    def _route(self, call: HttpCall, vigil: Vigil, turns: Turns) -> _Route:
         url = URL(call.url)
         if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
             raise ValueError("the upstream's URL must be http:// or https:// with a host and without user or password")
@@ -203,7 +199,7 @@ class HttpTransport:
         host = url.host_port_subcomponent or url.raw_host
         head = f"{call.method} {url.raw_path_qs} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
         to = Destination(url.raw_host, url.port or 0, url.scheme == "https")
-        route = _Route(to, head.encode("ascii"), host, opened.vigil, opened.turns, opened.bursts)
+        route = _Route(to, head.encode("ascii"), host, vigil, turns)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         self._routes[call.method, call.url] = route

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, Protocol
 
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - an address is a bare tuple there
 
+from execution_platform.transport.bursts import Bursts
 from execution_platform.transport.resolver import Address, PatientResolver
 from execution_platform.transport.wire import Wire, read_buffer
 
@@ -75,6 +76,8 @@ class Pool:
     def __init__(self, *, limit: int, keep_alive: float, dns_seconds: float, dial: Dial | None) -> None:
         """`limit` is the most that are lent at a time."""
         self._loop = asyncio.get_running_loop()
+        self.bursts = Bursts(self._loop)
+        """What leaves on them in a turn."""
         self._buffer = read_buffer()
         self._limit = limit
         self._keep_alive = keep_alive
@@ -170,7 +173,7 @@ class Pool:
         """Keep it for another call, unless the upstream answered before it had taken the whole request."""
         self._lent.discard(wire)
         transport = wire.transport
-        if transport is None or transport.get_write_buffer_size() or (wire.should_close and to.is_tls):
+        if transport is None or self._is_unsent(transport) or (wire.should_close and to.is_tls):
             wire.abort()  # TLS that is closed in order keeps its socket until the other end agrees
         elif wire.should_close:
             wire.close()
@@ -179,6 +182,10 @@ class Pool:
             if self._sweeper is None:
                 self._sweeper = self._loop.call_later(self._keep_alive, self._sweep)
         self._next()
+
+    def _is_unsent(self, transport: asyncio.Transport) -> bool:
+        """Whether something that was written has not left: the next request would leave behind it."""
+        return bool(transport.get_write_buffer_size()) or self.bursts.holds(transport)
 
     def abort(self, wire: Wire) -> None:
         """Close without the courtesies of TLS and without flushing; it may be lent no more."""
