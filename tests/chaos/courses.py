@@ -160,7 +160,11 @@ SCENARIOS = (
     Scenario(
         id="bulkhead+",
         title="a slow target is full: the others do not wait for it; another target",
-        chain=(Link(says=(Script(delay=0.8),), settings={"concurrency": 1}), SECOND),
+        # It is slow and not given up: that another target has more room is all that counts here.
+        chain=(
+            Link(says=(Script(delay=0.8),), settings={"concurrency": 1, "timeouts": {"first_token": 20, "idle": 20}}),
+            SECOND,
+        ),
         expect=Expect(by=None, requests={0: (1, 2), 1: (2, 3)}),
         promises="R6",
         times=4,
