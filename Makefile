@@ -62,15 +62,14 @@ MCP_LOCKS := tests/mcp_servers
 	@touch $@
 
 # What failed beside other tests runs once more, alone: a test that fails then too fails the run.
-# $(call beside,PYTEST,HOW)
-beside = $(1) $(2) || { test $$? = 1 && echo "Once more, alone:" && $(1) --last-failed --last-failed-no-failures none; }
+ALONE := { test $$? = 1 && echo "Once more, alone:" && $(RUN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 # Many tests wait for processes, so that three at once keep two processors busy.
 BESIDE := -n 3 --dist loadgroup
 
 test: $(VENV)/.dev $(VENDOR)/.ready servers mcp-servers ## Run every check and every test, as CI does
 	@$(MAKE) --no-print-directory check
-	$(call beside,$(RUN)/python -m pytest,$(BESIDE))
+	$(RUN)/python -m pytest $(BESIDE) || $(ALONE)
 	@$(MAKE) --no-print-directory test-vendor
 	@$(MAKE) --no-print-directory chaos-short
 	@$(MAKE) --no-print-directory clients-short
@@ -79,7 +78,7 @@ coverage: $(VENV)/.dev servers mcp-servers ## Run the tests and tell which lines
 	$(RUN)/python -m pytest $(BESIDE) --cov --cov-report=term:skip-covered
 
 test-vendor: $(VENV)/.dev $(VENDOR)/.ready ## Run the vendors' own SDKs against the gateway
-	$(call beside,$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini,-n 3)
+	$(VENDOR)/bin/python -m pytest tests/vendor --ignore-glob= -c tests/vendor/pytest.ini -n 3
 
 # 1.5 GB: command-line clients from npm, and the agent runtime with its program.
 $(CLIENTS)/.ready: tests/clients/package-lock.json tests/clients/requirements.txt
