@@ -71,6 +71,27 @@ async def test_later_pieces_leave_in_their_turn() -> None:
 
 
 @in_loop
+async def test_a_long_answer_does_not_wait() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.write(b"x" * 70_000)
+    assert [len(data) for data in written.log] == [70_004]
+    out.write(b"y")
+    await turn()
+    assert written.log[1:] == [b"y"]
+
+
+@in_loop
+async def test_a_long_piece_leaves_behind_the_head() -> None:
+    out, written = joined()
+    out.write(b"head")
+    out.writelines((b"1\r\n", b"x", b"\r\n"))
+    out.write(b"more")
+    await turn()
+    assert written.log == [b"head1\r\nx\r\nmore"]
+
+
+@in_loop
 async def test_nothing_is_lost_at_the_end() -> None:
     out, written = joined()
     out.write(b"head")

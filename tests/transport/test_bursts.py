@@ -63,16 +63,28 @@ async def test_every_turn_has_an_end() -> None:
 
 
 @in_loop
-async def test_no_more_waits_than_is_bounded_and_the_turn_goes_on() -> None:
+async def test_no_more_waits_for_a_connection_than_is_bounded_and_the_turn_goes_on() -> None:
     bursts, a, b, log = scene()
     bursts.write(into(b), b"first")
-    for _ in range(5):
-        bursts.write(into(a), b"x" * 60_000)
-    assert [(name, len(data)) for name, data in log] == [("b", 5), ("a", 300_000)]
+    bursts.write(into(a), b"x" * 60_000)
+    assert log == []
+    bursts.write(into(a), b"x" * 6_000)
+    assert [(name, len(data)) for name, data in log] == [("b", 5), ("a", 66_000)]
     bursts.write(into(a), b"y")
     assert len(log) == 2
     await turn()
     assert log[2:] == [("a", b"y")]
+
+
+@in_loop
+async def test_no_more_waits_over_all_connections_than_is_bounded() -> None:
+    bursts, *_ = scene()
+    log: list[tuple[str, bytes]] = []
+    for number in range(4):
+        bursts.write(into(Written(log, str(number))), b"x" * 60_000)
+    assert log == []
+    bursts.write(into(Written(log, "4")), b"x" * 30_000)
+    assert [(name, len(data)) for name, data in log] == [*((str(number), 60_000) for number in range(4)), ("4", 30_000)]
 
 
 @in_loop

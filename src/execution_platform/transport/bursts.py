@@ -11,6 +11,8 @@ its last piece.
 import asyncio
 from typing import Final
 
+_LONG: Final = 64 * 1024
+"""Bytes that wait at most for one connection; with more everything leaves at once."""
 _MOST: Final = 256 * 1024
 """Bytes that wait at most, over all connections."""
 _SHORT: Final = 16 * 1024
@@ -32,7 +34,7 @@ class Bursts:
         """Write `pieces` at the end of this turn, behind what waits for `transport`; not if it is closing then."""
         waiting = self._waiting.get(transport)
         if waiting is None:
-            self._waiting[transport] = [*pieces]
+            waiting = self._waiting[transport] = [*pieces]
             if not self._is_due:
                 self._is_due = True
                 self._soon(self._end)
@@ -40,7 +42,7 @@ class Bursts:
             waiting += pieces
         for piece in pieces:
             self._size += len(piece)
-        if self._size > _MOST:
+        if self._size > _LONG and (self._size > _MOST or sum(map(len, waiting)) > _LONG):
             self.flush()
 
     def holds(self, transport: asyncio.WriteTransport) -> bool:
