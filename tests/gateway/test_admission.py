@@ -47,7 +47,7 @@ def test_batch_is_refused_before_chat_and_chat_before_management() -> None:
 def test_a_late_loop_shrinks_what_is_admitted_to_what_is_under_way_and_below() -> None:
     gate = admission(in_flight=1000, lag_seconds=0.02)
     gate.in_flight = 500
-    for _ in range(2):
+    for _ in range(9):
         gate.note_lag(0.5, 0.5)
     assert gate.allowed == 1000
     gate.note_lag(0.5, 0.5)
@@ -64,7 +64,7 @@ def test_the_allowed_number_shrinks_as_far_as_the_loop_is_late(late: float, allo
     """R18."""
     gate = admission(in_flight=2000, lag_seconds=0.03)
     gate.in_flight = 400
-    for _ in range(3):
+    for _ in range(10):
         gate.note_lag(late, late)
     assert gate.allowed == allowed
 
@@ -75,18 +75,21 @@ def test_a_loop_that_others_keep_waiting_sheds_nothing() -> None:
     for _ in range(100):
         gate.note_lag(0.5, 0.005)
     assert gate.allowed == 1000
-    for _ in range(3):
+    for _ in range(10):
         gate.note_lag(0.5, 0.05)
     assert gate.allowed == 180
 
 
-def test_a_late_tick_or_two_between_punctual_ones_are_no_overload() -> None:
-    gate = admission(in_flight=100)
+def test_what_waits_after_a_standstill_of_the_machine_is_no_overload() -> None:
+    """R20: it is dealt with within a quarter of a second."""
+    gate = admission(in_flight=1000)
+    gate.in_flight = 500
     for _ in range(50):
-        gate.note_lag(0.3, 0.3)
-        gate.note_lag(0.3, 0.3)
+        gate.note_lag(0.5, 0.5)
+        for _ in range(8):
+            gate.note_lag(0.15, 0.03)
         gate.note_lag(0.0, 0.0)
-    assert gate.allowed == 100
+    assert gate.allowed == 1000
 
 
 def test_a_process_that_keeps_time_again_admits_all_within_five_seconds() -> None:
@@ -105,7 +108,7 @@ def test_the_allowed_number_grows_slowly_while_there_are_more_requests_than_it_a
     """R18: they would all come in at once."""
     gate = admission(in_flight=2000)
     gate.in_flight = 100
-    for _ in range(3):
+    for _ in range(10):
         gate.note_lag(1.0, 1.0)
     begun = gate.allowed
     for _ in range(20):
@@ -122,7 +125,7 @@ def test_other_limits_hold_from_the_moment_they_are_configured() -> None:
     limits = Limits(in_flight=500)
     gate.configure(limits)
     assert gate.allowed == 500
-    for _ in range(3):
+    for _ in range(10):
         gate.note_lag(1.0, 1.0)
     gate.configure(limits)
     assert gate.allowed < 500
@@ -313,7 +316,7 @@ def test_answers_that_wait_for_their_turn_are_a_delay_too(tmp_path: Path, monkey
             allowed = state.admission.allowed
             state.lag.stop()
             monkeypatch.setattr(HttpTransport, "waited", 0.5)
-            for _ in range(3):
+            for _ in range(10):
                 state.note_lag(0.0, 1.0)
             assert state.admission.allowed < allowed
 

@@ -26,8 +26,9 @@ _SHRINK, _MOST_SHRUNK = 0.8, 0.2
 _GROW, _FEEL = 1.15, 1.03
 """By how much the allowed number grows in a punctual tick: when nobody was refused since the last one, and when somebody was, since more
 would then come in at once."""
-_PATIENCE = 3
-"""Late ticks in a row that count: one may be a long callback, two a processor taken away for a moment."""
+_PATIENCE = 10
+"""Late ticks in a row that count, a quarter of a second and more: one may be a long callback, and what has come while the whole machine stood
+still for a moment is dealt with in less."""
 _OWN_SHARE = 0.25
 """Of the limit, to have worked: a process that gets little of its processor is overloaded by little."""
 _RETRY_AFTER = {0: (5, 10), 1: (1, 3), 2: (1, 2)}
