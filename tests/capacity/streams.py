@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from statistics import median
 
 from capacity.driver import Driver, Shot, quantile
 from capacity.scene import MIB, Row, Scale, scene
@@ -58,9 +59,13 @@ def readers(scale: Scale) -> Iterator[Row]:
         driver = Driver(stage.url)
         quick = driver.request(Ask(), stream=False)
 
-        async def go() -> tuple[int, float, list[Shot], list[Shot]]:
-            await driver.at_rate(quick, 50, 2)
-            alone = await driver.at_rate(quick, 50, 3)
+        async def windows() -> list[list[Shot]]:
+            # The median of three: what the machine does by itself is in one of them.
+            return [await driver.at_rate(quick, 150, 1.2) for _ in range(3)]
+
+        async def go() -> tuple[int, float, list[list[Shot]], list[list[Shot]]]:
+            await driver.at_rate(quick, 150, 2)
+            alone = await windows()
             before = await asyncio.to_thread(stage.resident)
             wanted = driver.request(Ask(frames=1000, pad=16_000))
             begun = time.perf_counter()
@@ -68,7 +73,7 @@ def readers(scale: Scale) -> Iterator[Row]:
             most, moved = 0, begun
             # Once the buffers are full nothing moves any more, and that is the time that is measured.
             await asyncio.sleep(2)
-            beside_task = asyncio.ensure_future(driver.at_rate(quick, 50, 3))
+            beside_task = asyncio.ensure_future(windows())
             while (await asyncio.to_thread(stage.stats))["open"]:
                 now = await asyncio.to_thread(stage.resident)
                 if now > most + MIB:
@@ -80,8 +85,7 @@ def readers(scale: Scale) -> Iterator[Row]:
             beside = await beside_task
             for transport in stuck:
                 transport.abort()
-            again = await driver.at_rate(quick, 50, 3)
-            return most - before, closed, max(alone, again, key=_slowest), beside
+            return most - before, closed, max(alone, await windows(), key=_usual), beside
 
         grown, closed, alone, beside = asyncio.run(go())
     most = bound * 65 / 60 + 1
@@ -95,10 +99,11 @@ def readers(scale: Scale) -> Iterator[Row]:
         f"<= {most:.1f} s",
         closed <= most,
     )
-    one, other = _slowest(alone) * 1000, _slowest(beside) * 1000
-    failed = sum(not shot.is_good for shot in beside)
+    one, other = _usual(alone) * 1000, _usual(beside) * 1000
+    failed = sum(not shot.is_good for window in beside for shot in window)
     got = f"{one:.1f} -> {other:.1f} ms, {failed} failed"
-    yield Row("R15", "p99 of others meanwhile", got, "0 failed, + 10 %", not failed and other <= one * 1.1)
+    what = "p99 of others meanwhile, median of 3"
+    yield Row("R15", what, got, "0 failed, + 10 %", not failed and other <= one * 1.1)
 
 
 def crowd(scale: Scale) -> Iterator[Row]:
@@ -134,8 +139,8 @@ def crowd(scale: Scale) -> Iterator[Row]:
     yield Row("R17", "memory of the process", f"{most / MIB:.0f} MiB", "<= 150 MiB", most <= 150 * MIB)
 
 
-def _slowest(shots: list[Shot]) -> float:
-    return _p99([shot.ended for shot in shots])
+def _usual(windows: list[list[Shot]]) -> float:
+    return median(_p99([shot.ended for shot in shots]) for shots in windows)
 
 
 def _p99(values: list[float]) -> float:
