@@ -44,7 +44,7 @@ class Option:
         return not self.tries and not self.dropped and self.deployment.refusal(now) is None
 
 
-class Step(msgspec.Struct, frozen=True, gc=False):
+class Step(msgspec.Struct, frozen=True):
     """The next try: which option, after how many seconds, and why."""
 
     option: Option
