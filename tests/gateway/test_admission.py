@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import random
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from execution_platform.gateway.errors import Overloaded
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.testing import Cut, FakeUpstream, Gate, Script, Stall, Text
 from execution_platform.transport.http import HttpTransport
-from gateway.watching import Log, metrics, streaming, total
+from gateway.watching import Log, metrics, streaming, total, until
 from serving import MODELS, Served, chat_body, serving, three_vendors
 
 CLIENTS = ["openai_chat", "anthropic", "gemini", "native"]
@@ -161,7 +160,7 @@ def test_times_to_come_back_are_spread_and_batch_waits_longest() -> None:
     gate.check(Priority.CHAT)
 
 
-def test_the_sampler_notes_how_late_it_was_called() -> None:
+def test_the_sampler_notes_how_late_it_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
     """R30."""
 
     async def run() -> None:
@@ -175,17 +174,19 @@ def test_the_sampler_notes_how_late_it_was_called() -> None:
 
         sampler = LagSampler(note, 0.01, worked=lambda: float(next(clock)))
         sampler.start()
-        async with asyncio.timeout(5):
-            while not noted:
-                await asyncio.sleep(0)
-            asyncio.get_running_loop().call_soon(time.sleep, 0.2)
-            while max(noted) < 0.15:
-                await asyncio.sleep(0)
+        await until(lambda: noted, within=5)
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        # As after a turn of 0.2 s.
+        monkeypatch.setattr(loop, "time", lambda: time() + 0.2)
+        await until(lambda: max(noted) >= 0.15, within=5)
         sampler.stop()
         sampler.stop()
         count = len(noted)
-        for _ in range(1000):
-            await asyncio.sleep(0)
+        # A timer that is set later and due later than the sampler's would be.
+        over = asyncio.Event()
+        loop.call_later(0.02, over.set)
+        await over.wait()
         assert len(noted) == count
         assert set(worked) == {7.0}
 
@@ -213,9 +214,7 @@ async def full(folder: Path, places: int = 2, *, stream: bool = False, **limits:
             upstream.script(*[Script(Text("one two"), faults=[Stall(gate=gate)])] * places, once=True)
             path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"], stream=stream)
             taken = [asyncio.create_task(gateway.post(path, body)) for _ in range(places)]
-            async with asyncio.timeout(5):
-                while len(upstream.meter) < places:
-                    await asyncio.sleep(0)
+            await upstream.wait_until(lambda meter: len(meter) >= places)
             try:
                 yield Full(gateway, upstream, gate)
             finally:
@@ -263,9 +262,7 @@ def test_management_answers_while_chats_are_refused_and_places_come_back(tmp_pat
             assert (await gateway.post("/v1/embeddings", embed)).status == 503
             held.gate.release()
             path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"])
-            async with asyncio.timeout(5):
-                while gateway.gateway.state.admission.in_flight:
-                    await asyncio.sleep(0)
+            await until(lambda: not gateway.gateway.state.admission.in_flight, within=5)
             assert (await gateway.post(path, body)).status == 200
 
     asyncio.run(run())
@@ -331,9 +328,7 @@ def test_streams_have_a_limit_of_their_own(tmp_path: Path) -> None:
             path, body = chat_body("openai_chat", "hi", MODELS["openai_chat"])
             assert (await held.gateway.post(path, body)).status == 200
             assert held.gateway.gateway.state.admission.streams == 2
-        async with asyncio.timeout(5):
-            while held.gateway.gateway.state.admission.streams:
-                await asyncio.sleep(0)
+        await until(lambda: not held.gateway.gateway.state.admission.streams, within=5)
 
     asyncio.run(run())
 
@@ -350,9 +345,7 @@ def test_a_refused_connection_serves_the_next_request_and_the_refusals_are_logge
             writer.write(b" " * 300_000 + b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             assert b"HTTP/1.1 200 OK" in await reader.read()
             writer.close()
-            async with asyncio.timeout(5):
-                while not log.events("shedding"):
-                    await asyncio.sleep(0.02)
+            await until(lambda: log.events("shedding"), within=5)
             assert log.events("shedding")[0]["refused"] == 1
 
     asyncio.run(run())
@@ -370,9 +363,7 @@ def test_nothing_counts_as_under_way_after_all_has_ended(tmp_path: Path) -> None
             await gateway.post(path, data=b"{")
             await gateway.get("/nowhere")
             gate = gateway.gateway.state.admission
-            async with asyncio.timeout(5):
-                while gate.in_flight or gate.streams:
-                    await asyncio.sleep(0)
+            await until(lambda: not (gate.in_flight or gate.streams), within=5)
             assert (gate.in_flight, gate.streams) == (0, 0)
 
     asyncio.run(run())

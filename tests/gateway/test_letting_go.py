@@ -13,7 +13,7 @@ from execution_platform.router.attempt import Attempt
 from execution_platform.router.chain import Run
 from execution_platform.runtime.call import Call
 from execution_platform.testing import Cut, FakeUpstream, Script, Stall, Status, Text
-from gateway.watching import streaming
+from gateway.watching import streaming, until
 from serving import Served, chat_body, serving
 
 Ask = Callable[[Served, str, bool], Awaitable[None]]
@@ -28,25 +28,22 @@ def kept() -> Counter[str]:
 
 async def finished(gateway: Served) -> None:
     """Return when nothing is under way any more."""
-    async with asyncio.timeout(10):
-        while gateway.gateway.state.admission.in_flight:
-            await asyncio.sleep(0)
+    await until(lambda: not gateway.gateway.state.admission.in_flight)
 
 
-async def whole(gateway: Served, path: str, stream: bool) -> None:
-    path, body = chat_body(path, "hello", "persona/dev", stream=stream)
+async def whole(gateway: Served, client: str, stream: bool) -> None:
+    path, body = chat_body(client, "hello", "persona/dev", stream=stream)
     await gateway.post(path, body)
 
 
-async def leave(gateway: Served, path: str, stream: bool) -> None:
-    path, body = chat_body(path, "hello", "persona/dev", stream=stream)
+async def leave(gateway: Served, client: str, stream: bool) -> None:
+    path, body = chat_body(client, "hello", "persona/dev", stream=stream)
     if stream:
         async with streaming(gateway, path, body) as answer:
             await answer.until(b"one")
     else:
         asked = asyncio.create_task(gateway.post(path, body))
-        while not gateway.gateway.state.admission.in_flight:
-            await asyncio.sleep(0)
+        await until(lambda: gateway.gateway.state.admission.in_flight)
         asked.cancel()
         await asyncio.wait((asked,))
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.app import build
 from execution_platform.testing import FakeUpstream, Script, Text
 from gateway.test_personas import put
-from gateway.watching import Log, metrics, streaming
+from gateway.watching import Log, metrics, streaming, until
 from serving import MODELS, Served, chat_body, serving, three_vendors, write_config
 
 OPENAI, ANTHROPIC, _ = MODELS.values()
@@ -31,12 +30,6 @@ async def ask(gateway: Served, model: str = "persona/dev", **headers: str) -> tu
     got = await gateway.post(*chat_body("openai_chat", "hi", model), **headers)
     assert got.status == 200, got.body
     return got.header("x-ep-provider"), got.header("x-ep-config")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_a_reload_serves_what_the_file_says_now(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,13 @@ import aiohttp
 
 from execution_platform.observability.logging import LineLog
 from serving import Served
+
+
+async def until(condition: Callable[[], object], within: float = 10) -> None:
+    """Return when `condition` holds. Raises `TimeoutError` when it does not in time."""
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 class Log:
