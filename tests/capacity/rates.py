@@ -178,21 +178,26 @@ def _mean(points: list[tuple[float, int]]) -> float:
 
 
 def overhead(scale: Scale) -> Iterator[Row]:
-    """Whole answers at 100 a second, by the gateway and past it."""
+    """Whole answers at 100 a second by the gateway, and 50 a second past it."""
     with scene(scale) as stage:
-        found: list[list[float]] = []
-        for url in (stage.upstream_url, stage.url):
-            driver = Driver(url)
-            request = driver.request(Ask(), stream=False)
+        direct, driver = Driver(stage.upstream_url), Driver(stage.url)
+        request = direct.request(Ask(), stream=False)
 
-            async def go(driver: Driver = driver, request: bytes = request) -> list[Shot]:
-                await driver.at_rate(request, 100, 1)
-                return await driver.at_rate(request, 100, scale.seconds(8))
+        async def added(seconds: float) -> tuple[float, float]:
+            # At the same time: what the machine does by itself is in both.
+            past, by = await asyncio.gather(direct.at_rate(request, 50, seconds), driver.at_rate(request, 100, seconds))
+            times = [[shot.ended * 1000 for shot in shots] for shots in (by, past)]
+            p50, p99 = (quantile(times[0], share) - quantile(times[1], share) for share in (0.5, 0.99))
+            return p50, p99
 
-            found.append([shot.ended * 1000 for shot in asyncio.run(go())])
-    p50, p99 = (quantile(found[1], share) - quantile(found[0], share) for share in (0.5, 0.99))
-    yield Row("R17", "whole answers at 100 a second, added p50", f"{p50:.1f} ms", "<= 3 ms", p50 <= 3)
-    yield Row("R17", "whole answers at 100 a second, added p99", f"{p99:.1f} ms", "<= 15 ms", p99 <= 15)
+        async def go() -> list[tuple[float, float]]:
+            await added(1)
+            return [await added(scale.seconds(4)) for _ in range(3)]
+
+        p50, p99 = map(median, zip(*asyncio.run(go()), strict=True))
+    what = "whole answers at 100 a second, added {}, median of 3"
+    yield Row("R17", what.format("p50"), f"{p50:.1f} ms", "<= 3 ms", p50 <= 3)
+    yield Row("R17", what.format("p99"), f"{p99:.1f} ms", "<= 15 ms", p99 <= 15)
 
 
 def leavers(scale: Scale) -> Iterator[Row]:

@@ -146,6 +146,8 @@ class Connection(asyncio.Protocol):
         if self._url == b"/stats":
             self._transport.write(_answer(vars(self._stats)))
             return
+        # Of this request: once it is read, the parser tells of the next one.
+        self._is_last = not self._parser.should_keep_alive()
         body = b"".join(self._body)
         ask = Ask.read(body)
         self._count += 1
@@ -163,7 +165,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Whoever said that it is the last request of the connection waits for its end."""
-        if not self._parser.should_keep_alive():
+        if self._is_last:
             self._transport.close()
 
     async def _whole(self, ask: Ask, whole: bytes) -> None:
