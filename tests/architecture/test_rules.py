@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -46,17 +47,19 @@ NETWORK = {
 VENDORS = re.compile(r"(openai|anthropic|gemini|groq|deepseek|mistral|ollama|openrouter|fireworks)\Z")
 
 
-@pytest.fixture(params=MODULES, ids=NAMES)
+@pytest.fixture(params=MODULES, ids=NAMES, scope="module")
 def module(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+@lru_cache(maxsize=1)
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All that stands in a module; the rules come to it one after the other, as the fixture's scope has it."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def room(path: Path) -> str:
@@ -73,17 +76,13 @@ def test_no_function_is_over_70_lines(module: Path) -> None:
 
 
 def test_nothing_executes_data(module: Path) -> None:
-    calls = [
-        node.func.id
-        for node in ast.walk(tree(module))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    ]
+    calls = [node.func.id for node in nodes(module) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     assert BANNED_CALLS.isdisjoint(calls)
 
 
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -120,7 +119,7 @@ def test_middleware_is_pure_asgi(module: Path) -> None:
 
 def test_every_task_is_kept(module: Path) -> None:
     """A task whose reference is dropped may vanish: `create_task` is never a statement of its own."""
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Call)
@@ -141,7 +140,7 @@ def test_what_the_collector_does_not_see_closes_no_circle(module: Path) -> None:
     """R19: a circle through such a value is never collected."""
     if "gc=False" not in module.read_text():
         return
-    for made in ast.walk(tree(module)):
+    for made in nodes(module):
         if isinstance(made, ast.ClassDef) and "gc" in {word.arg for word in made.keywords}:
             for field in made.body:
                 if isinstance(field, ast.AnnAssign):
@@ -157,7 +156,7 @@ def test_json_has_one_door(module: Path) -> None:
 
 def test_assert_is_for_tests(module: Path) -> None:
     """K12: `python -O` removes them."""
-    assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree(module)))
+    assert not any(isinstance(node, ast.Assert) for node in nodes(module))
 
 
 BROAD_EXCEPTS = {"gateway/serve.py", "gateway/edge.py", "tool_bridge/registry.py"}
@@ -166,7 +165,7 @@ BROAD_EXCEPTS = {"gateway/serve.py", "gateway/edge.py", "tool_bridge/registry.py
 def test_broad_excepts_stand_at_the_edge_only(module: Path) -> None:
     caught = [
         node
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]

@@ -18,7 +18,8 @@ from execution_platform.gateway.errors import Overloaded
 from execution_platform.gateway.lag import LagSampler
 from execution_platform.testing import Cut, FakeUpstream, Gate, Script, Stall, Text
 from execution_platform.transport.http import HttpTransport
-from gateway.watching import Log, metrics, streaming, total, until
+from gateway.watching import Log, metrics, streaming, total
+from loops import until
 from serving import MODELS, Served, chat_body, serving, three_vendors
 
 CLIENTS = ["openai_chat", "anthropic", "gemini", "native"]

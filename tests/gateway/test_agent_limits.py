@@ -12,7 +12,7 @@ from execution_platform.testing import Call, FakeUpstream, Script, Text, Tokens
 from execution_platform.tool_bridge import ToolContext
 from execution_platform.tool_bridge.approval import Asked, Verdict
 from gateway.test_chat_tools import events
-from looping import in_loop
+from loops import in_loop
 from serving import Got, Served, chat_body, serving, three_vendors
 
 

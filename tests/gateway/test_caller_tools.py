@@ -16,8 +16,8 @@ from execution_platform.client import (
 )
 from execution_platform.runtime.agent.log import numbered
 from execution_platform.testing import Call, FakeUpstream, Script, Text
-from gateway.test_runs import A2, KEYS, TEAM, A, B, begin, equip, events_of, until
-from looping import in_loop
+from gateway.test_runs import A2, KEYS, TEAM, A, B, begin, equip, events_of
+from loops import in_loop, until
 from serving import Served, serving, three_vendors
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}

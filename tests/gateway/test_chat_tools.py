@@ -8,7 +8,7 @@ import pytest
 from agent_tools import ReadFile, WriteFile
 from execution_platform import _json
 from execution_platform.testing import Call, FakeUpstream, Script, Text
-from looping import in_loop
+from loops import in_loop
 from serving import MODELS, Served, chat_body, serving, three_vendors
 
 TEAM = {"dev": {"prefer": ["openai"], "tools": ["read_file", "write_file"], "permission_mode": "acceptEdits"}}

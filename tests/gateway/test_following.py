@@ -16,7 +16,7 @@ import servers
 from execution_platform.testing import FakeUpstream
 from gateway.processes import Process, process
 from gateway.test_drain import children, events
-from looping import in_loop
+from loops import in_loop
 from serving import Served, serving, three_vendors, write_config
 
 UNWATCHED = {"EP_CONFIG_WATCH": "false"}

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from execution_platform import _json
 from execution_platform.storage.schema import responses
 from execution_platform.testing import Call, Cut, FakeUpstream, Script, Status, Text, Thinking
-from looping import in_loop
+from loops import in_loop
 from serving import MODELS, Got, Served, serving, three_vendors
 
 KEYS: dict[str, Any] = {

@@ -14,7 +14,8 @@ from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.app import build
 from execution_platform.testing import FakeUpstream, Script, Text
 from gateway.test_personas import put
-from gateway.watching import Log, metrics, streaming, until
+from gateway.watching import Log, metrics, streaming
+from loops import until
 from serving import MODELS, Served, chat_body, serving, three_vendors, write_config
 
 OPENAI, ANTHROPIC, _ = MODELS.values()

@@ -11,7 +11,7 @@ from execution_platform.exceptions import InvalidRequest
 from execution_platform.runtime.agent.aside import Asides
 from execution_platform.testing import Call, FakeUpstream, Script, Text
 from gateway.test_chat_tools import equip
-from looping import in_loop
+from loops import in_loop
 from serving import MODELS, Served, serving, three_vendors
 
 SCHEMA = {"type": "object", "properties": {"question": {"type": "string"}}, "required": ["question"]}

@@ -10,7 +10,7 @@ import pytest
 
 from execution_platform.gateway.ratelimits import _duration
 from execution_platform.testing import FakeUpstream, Script, Status, Text, Tokens
-from looping import in_loop
+from loops import in_loop
 from serving import MODELS, Got, Served, chat_body, serving, three_vendors
 
 CLIENTS = ["openai_chat", "anthropic", "gemini", "native"]

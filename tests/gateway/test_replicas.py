@@ -1,7 +1,7 @@
 """Several replicas with one Redis: what they tell each other, and that its loss in any way is nobody's error."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import servers
 from execution_platform.testing import FakeUpstream, Script, Status, Text
 from execution_platform.testing.fault_proxy import FaultProxy
 from execution_platform.testing.proxy_faults import Stop
-from looping import in_loop
+from loops import in_loop, until
 from serving import MODELS, Served, chat_body, serving, three_vendors
 
 PATH, BODY = chat_body("openai_chat", "Hi", MODELS["openai_chat"])
@@ -30,13 +30,6 @@ async def replica(folder: Path, config: dict[str, Any], url: str) -> AsyncIterat
 def made(folder: Path) -> Path:
     folder.mkdir()
     return folder
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until it is so; the time out is the proof that it takes no longer."""
-    async with asyncio.timeout(SOON):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 async def breaker(gateway: Served) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from agent_tools import ReadFile, Tool, WriteFile
 from execution_platform import _json
 from execution_platform.testing import Call, FakeUpstream, Script, Status, Text, Thinking
 from gateway.test_keys import ENVIRON, made
-from looping import in_loop
+from loops import in_loop, until
 from serving import Served, serving, three_vendors
 
 TEAM: dict[str, Any] = {
@@ -57,13 +57,6 @@ async def begin(served: Served, body: dict[str, Any], authorization: str = "Bear
     got = await served.post("/v1/runs", body, authorization=authorization)
     assert got.status == 201, got.body
     return got.json()["id"]
-
-
-async def until(condition: Any, within: float = 10.0) -> None:
-    """Wait until `condition()` holds."""
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @in_loop

@@ -15,7 +15,7 @@ from execution_platform.exceptions import ToolDenied
 from execution_platform.storage.schema import run_approvals, run_events, run_journal, runs
 from execution_platform.testing import Call, FakeUpstream, Gate, Script, Status
 from execution_platform.tool_bridge import ToolContext
-from looping import in_loop
+from loops import in_loop
 from serving import Served, serving, three_vendors, write_config
 
 TEAM: dict[str, Any] = {

@@ -16,7 +16,7 @@ from execution_platform.client import (
 from execution_platform.exceptions import ProviderError, RouterError
 from execution_platform.testing import Call, FakeUpstream, Script, Status, Text
 from gateway.test_runs import TEAM, WRITE
-from looping import in_loop
+from loops import in_loop
 from serving import Served, serving, three_vendors
 
 

@@ -25,8 +25,8 @@ from execution_platform.testing import (
     StreamError,
     Text,
 )
-from gateway.watching import Log, metrics, streaming, total
-from serving import MODELS, Served, chat_body, serving, three_vendors
+from gateway.watching import Log, metrics, streaming, total, with_pulse
+from serving import MODELS, chat_body, serving, three_vendors
 
 CLIENTS = ["openai_chat", "anthropic", "gemini", "native"]
 CHAIN = {"personas": {"dev": {"prefer": list(MODELS.values())}}}
@@ -54,14 +54,6 @@ class Beats:
 
     def __init__(self, beat: Callable[[], Awaitable[None]]) -> None:
         self.beat = beat
-
-
-async def with_pulse(gateway: Served, seconds: float) -> None:
-    """The same gateway with a quicker heartbeat."""
-    state = gateway.gateway.state
-    await state.pulse.stop()
-    state.pulse = Pulse(seconds)
-    state.pulse.start()
 
 
 # Heartbeats

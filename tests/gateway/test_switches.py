@@ -12,7 +12,7 @@ from execution_platform.storage.address import address
 from execution_platform.storage.engine import Storage
 from execution_platform.storage.migrations import prepare
 from execution_platform.testing import FakeUpstream
-from looping import in_loop
+from loops import in_loop
 from serving import Served, serving, three_vendors
 
 SOON = 2.0

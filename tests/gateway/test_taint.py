@@ -14,7 +14,7 @@ from execution_platform.testing import Call, FakeUpstream, Script
 from execution_platform.tool_bridge import ToolContext, ToolRegistry
 from execution_platform.tool_bridge.provenance import Provenance
 from gateway.test_personas import put
-from looping import in_loop
+from loops import in_loop
 from serving import Served, serving, three_vendors
 from websites import Site, reply, site
 

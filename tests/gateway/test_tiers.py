@@ -8,7 +8,7 @@ import pytest
 from agent_tools import ReadFile, WriteFile
 from execution_platform.testing import FakeUpstream, Script, Text
 from gateway.test_chat_tools import events
-from looping import in_loop
+from loops import in_loop
 from providers.local_server import needs_chat
 from serving import serving, three_vendors
 

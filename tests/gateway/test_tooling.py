@@ -8,7 +8,7 @@ from execution_platform.config.settings import Settings
 from execution_platform.config.tools import HttpToolsConfig, ToolsConfig
 from execution_platform.gateway.tooling import Tooling
 from execution_platform.tool_bridge import ToolContext
-from looping import in_loop
+from loops import in_loop
 from tooling import revealed
 from websites import reply, site
 

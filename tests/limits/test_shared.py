@@ -13,7 +13,7 @@ from execution_platform.exceptions import RateLimited
 from execution_platform.limits.limiter import TICK_SECONDS, Admission, Limiter
 from execution_platform.limits.table import LimitTable
 from execution_platform.replicas.link import RedisLink
-from looping import in_loop
+from loops import in_loop
 
 START = 1_700_000_000.0
 

@@ -5,11 +5,10 @@ session, whichever modules ask for it. It runs the same child program as the `em
 what a `llama_cpp` provider meets over HTTP.
 """
 
-import asyncio
 import contextlib
 import json
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,15 +79,6 @@ def has_ended(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return status.rpartition(")")[2].split()[0] == "Z"
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    """Ask again and again until the answer is yes; raises `TimeoutError` at the deadline."""
-    never = asyncio.Event()
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(never.wait(), 0.02)
 
 
 async def frames(response: aiohttp.ClientResponse) -> AsyncIterator[str]:

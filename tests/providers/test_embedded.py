@@ -17,7 +17,8 @@ from execution_platform.providers.embedded import CHAT_MODEL, EMBEDDINGS_MODEL, 
 from execution_platform.providers.local import packages
 from execution_platform.providers.local.child import ServerSpec, environment
 from execution_platform.providers.local.supervisor import RestartLimit, Supervisor
-from providers.local_server import has_ended, needs_chat, needs_embeddings, until
+from loops import until
+from providers.local_server import has_ended, needs_chat, needs_embeddings
 
 BROKEN = ServerSpec("chat model", ("chat", "--alias", "x", "--model-file", "/no/such/model.gguf"))
 
@@ -157,7 +158,7 @@ def test_a_killed_child_is_started_again_by_the_next_call():
             first_url, first = await model.chat_url(), chat_pid(model)
             assert first is not None
             os.kill(first, signal.SIGKILL)
-            await until(lambda: chat_has_ended(model))
+            await until(lambda: chat_has_ended(model), within=30)
             second_url = await model.chat_url()
             return first, first_url, chat_pid(model), second_url, await models_of(second_url, model.credential), model
 
@@ -288,7 +289,7 @@ def test_the_children_die_with_a_parent_that_is_killed_and_write_nothing_on_its_
     async def both_have_ended() -> bool:
         return all(has_ended(pid) for pid in children)
 
-    asyncio.run(until(both_have_ended))
+    asyncio.run(until(both_have_ended, within=30))
     assert len(children) == 2
     assert rest == ""
 

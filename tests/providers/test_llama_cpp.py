@@ -9,7 +9,8 @@ import pytest
 
 from execution_platform.providers.embedded import chat_server
 from execution_platform.providers.local.child import ServerSpec
-from providers.local_server import LocalServer, chunks, frames, llama_cpp_server, running, until
+from loops import until
+from providers.local_server import LocalServer, chunks, frames, llama_cpp_server, running
 
 __all__ = ["llama_cpp_server"]
 
@@ -136,7 +137,7 @@ def test_a_client_that_leaves_mid_stream_frees_its_place(llama_cpp_server: Local
             while_streaming = await busy(session)
             response.close()
             await received.aclose()
-            await until(idle)
+            await until(idle, within=30)
             after = {"messages": [FRANCE], "max_tokens": 3}
             async with session.post(f"{llama_cpp_server.base_url}/chat/completions", json=after) as answer:
                 return content, while_streaming, answer.status

@@ -1,7 +1,5 @@
 """Facts between replicas: heard at once, read by who comes later, ended by themselves."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Self
 
 import redis as plain
@@ -9,7 +7,7 @@ import redis as plain
 import servers
 from execution_platform.replicas.bulletin import Bulletin, Fact
 from execution_platform.replicas.link import RedisLink, key
-from looping import in_loop
+from loops import in_loop, until
 
 SOON = 5.0
 
@@ -29,12 +27,6 @@ class Reader:
     async def __aexit__(self, *_: object) -> None:
         await self.bulletin.stop()
         await self.link.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SOON):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @in_loop

@@ -15,15 +15,9 @@ from execution_platform.config.settings import Settings
 from execution_platform.exceptions import ConfigError
 from execution_platform.gateway.state import State
 from execution_platform.replicas.link import RedisLink, Script, StoreDown, key
-from looping import in_loop
+from loops import in_loop, until
 
 SOON = 5.0
-
-
-async def until_up(link: RedisLink) -> None:
-    async with asyncio.timeout(SOON):
-        while not link.up:
-            await asyncio.sleep(0.01)
 
 
 @in_loop
@@ -49,7 +43,7 @@ async def test_no_answer_reaches_another_command_when_commands_are_cancelled_at_
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if not link.up:
-            await until_up(link)
+            await until(lambda: link.up)
     assert answered > 500
     assert foreign == 0
     await link.stop()
@@ -71,7 +65,7 @@ async def test_a_redis_that_hangs_costs_one_command_and_then_nothing() -> None:
                 with suppress(StoreDown):
                     await link.command("PING")
         server.resume()
-        await until_up(link)
+        await until(lambda: link.up)
         assert await link.command("PING") == b"PONG"
         await link.stop()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from execution_platform.tool_bridge.sandbox import Bubblewrap, Limits, Sandbox
 from execution_platform.workflow.checks import Checked, Checker
 from execution_platform.workflow.values import Check, Contains, HasFile, MatchesSchema, Succeeds
-from looping import in_loop
+from loops import in_loop
 from sandboxes import needs_bubblewrap
 from working import nowhere
 

@@ -12,7 +12,7 @@ from execution_platform.exceptions import ConfigError, RouterError
 from execution_platform.workflow import journal as journals
 from execution_platform.workflow.journal import Begun, Ended, Journal
 from execution_platform.workflow.report import markdown, report
-from looping import in_loop
+from loops import in_loop
 from working import Bench, phase, workflow
 
 

@@ -63,11 +63,15 @@ class Pulse:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._seconds / 5)
-            now = time.monotonic()
-            for stream in tuple(self._streams):
-                if now - stream.touched >= self._seconds and stream not in self._beats and stream.wants_beat:
-                    stream.touched = now
-                    self._beats[stream] = asyncio.create_task(self._beat(stream))
+            self._beat_all()
+
+    def _beat_all(self) -> None:
+        # Not in the coroutine: its variable would hold the last stream until there is another one.
+        now = time.monotonic()
+        for stream in tuple(self._streams):
+            if now - stream.touched >= self._seconds and stream not in self._beats and stream.wants_beat:
+                stream.touched = now
+                self._beats[stream] = asyncio.create_task(self._beat(stream))
 
     async def _beat(self, stream: Beating) -> None:
         await stream.beat()

@@ -285,9 +285,13 @@ class Books:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for one in tuple(self.running.values()):
-                one.ticks += 1
-                self.check(one)
+            self._check_all()
+
+    def _check_all(self) -> None:
+        # Not in the coroutine: its variable would hold the last try, and the request, until another one runs.
+        for one in tuple(self.running.values()):
+            one.ticks += 1
+            self.check(one)
 
     def check(self, one: Try) -> None:
         """Write a checkpoint for an answer that has grown enough, or for long enough."""

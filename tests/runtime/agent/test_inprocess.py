@@ -8,7 +8,7 @@ from execution_platform.router import PersonaRouter
 from execution_platform.runtime.agent.inprocess import LocalRun, run_agent
 from execution_platform.testing import Call, FakeUpstream, Script
 from execution_platform.tool_bridge import ToolRegistry
-from looping import in_loop
+from loops import in_loop
 
 
 @in_loop
