@@ -16,7 +16,7 @@ import servers
 from execution_platform.testing import FakeUpstream
 from gateway.processes import Process, process
 from gateway.test_drain import children, events
-from loops import in_loop
+from loops import in_loop, until
 from serving import Served, serving, three_vendors, write_config
 
 UNWATCHED = {"EP_CONFIG_WATCH": "false"}
@@ -44,9 +44,7 @@ async def workers(folder: Path) -> AsyncIterator[tuple[Process, dict[str, Any]]]
     async with FakeUpstream() as upstream:
         config = three_vendors(upstream)
         async with process(folder, config, "--workers", "2", environ=UNWATCHED) as gateway:
-            async with asyncio.timeout(60):
-                while len(events(gateway, "started")) < 2:
-                    await asyncio.sleep(0.05)
+            await until(lambda: len(events(gateway, "started")) >= 2, within=60)
             yield gateway, config
 
 
@@ -70,9 +68,7 @@ async def test_reloads_rollbacks_and_switched_personas_reach_all_workers_and_tho
         assert (back["version"], back["workers"]) == (first, {"following": 2, "of": 2})
         assert set(await versions(gateway)) == {first}
         os.kill(children(gateway)[0], signal.SIGKILL)
-        async with asyncio.timeout(60):
-            while len(events(gateway, "started")) < 3 or len(children(gateway)) < 2:
-                await asyncio.sleep(0.05)
+        await until(lambda: len(events(gateway, "started")) >= 3 and len(children(gateway)) >= 2, within=60)
         assert set(await versions(gateway)) == {first}, "the new worker does not serve what was rolled back"
         await call(gateway, "/v1/personas/dev", {"prefer": ["openai"]}, "PUT")
         (switched,) = await versions(gateway)

@@ -57,7 +57,7 @@ async def test_an_open_breaker_and_its_end_reach_the_other_replicas(
             async def open_there() -> bool:
                 return (await breaker(other))["breaker"] == "open"
 
-            await until(open_there)
+            await until(open_there, within=SOON)
             assert (await breaker(other))["retry_in"] <= 2.5
             async with replica(made(tmp_path / "c"), config, redis_server.url) as late:
                 assert (await breaker(late))["breaker"] == "open"
@@ -69,8 +69,8 @@ async def test_an_open_breaker_and_its_end_reach_the_other_replicas(
             async def closed_there() -> bool:
                 return (await breaker(other))["breaker"] == "closed"
 
-            await until(closed_here)
-            await until(closed_there)
+            await until(closed_here, within=SOON)
+            await until(closed_there, within=SOON)
 
 
 @in_loop
@@ -90,7 +90,7 @@ async def test_a_cool_down_reaches_the_other_replicas(
             async def cooling_there() -> bool:
                 return 20 < (await breaker(other))["cooling"] <= 31
 
-            await until(cooling_there)
+            await until(cooling_there, within=SOON)
             asked = len(upstream.meter)
             refused = await other.post(PATH, BODY)
             assert refused.status == 429
@@ -116,7 +116,7 @@ async def test_two_replicas_share_one_limit(
                 health = (await one.get("/health")).json()
                 return health["redis"] == {"up": True, "replicas": 2} and health["rate_limits"] == "shared"
 
-            await until(both_known)
+            await until(both_known, within=SOON)
             ready = (await one.get("/health/readiness")).json()
             assert ready["status"] == "ready"
             assert ready["redis"]["up"]
@@ -209,7 +209,7 @@ async def test_a_lost_redis_is_nobodys_error(tmp_path: Path, way: str) -> None:
                     assert got.status == 200
                     return got.header("x-ep-ratelimit-mode") == "degraded"
 
-                await until(degraded)
+                await until(degraded, within=SOON)
                 # Each at the price of a command would take ten seconds.
                 async with asyncio.timeout(8):
                     got = [await gateway.post(PATH, BODY) for _ in range(100)]
@@ -225,14 +225,14 @@ async def test_a_lost_redis_is_nobodys_error(tmp_path: Path, way: str) -> None:
                     told = (await gateway.get("/health")).json()
                     return not told["redis"]["up"] and told["redis"]["error"] == said
 
-                await until(named)
+                await until(named, within=SOON)
                 await victim.heal()
 
                 async def back() -> bool:
                     assert (await gateway.post(PATH, BODY)).status == 200
                     return (await gateway.get("/health")).json()["rate_limits"] == "shared"
 
-                await until(back)
+                await until(back, within=SOON)
                 page = (await gateway.get("/metrics")).body
                 assert b"\nratelimit_degraded 0.0" in page
                 assert b"\nep_redis_up 1.0" in page

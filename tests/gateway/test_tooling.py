@@ -8,19 +8,13 @@ from execution_platform.config.settings import Settings
 from execution_platform.config.tools import HttpToolsConfig, ToolsConfig
 from execution_platform.gateway.tooling import Tooling
 from execution_platform.tool_bridge import ToolContext
-from loops import in_loop
+from loops import in_loop, until
 from tooling import revealed
 from websites import reply, site
 
 
 def quiet(name: str, level: str = "info", **fields: object) -> None:
     del name, level, fields
-
-
-async def until_left(tooling: Tooling, toolsets: int) -> None:
-    async with asyncio.timeout(10):
-        while tooling.left != toolsets:
-            await asyncio.sleep(0.01)
 
 
 @in_loop
@@ -45,16 +39,14 @@ async def test_a_toolset_is_closed_when_its_last_call_ends(tmp_path: Path) -> No
         slow = asyncio.ensure_future(
             tooling.registry.invoke("http_fetch", {"url": f"{there.url}/slow"}, context=context)
         )
-        async with asyncio.timeout(10):
-            while not there.requests:
-                await asyncio.sleep(0.01)
+        await until(lambda: there.requests)
         tooling.use(ToolsConfig(http=HttpToolsConfig(internal=(place,)), seconds=29))
         tooling.use(ToolsConfig(http=HttpToolsConfig(internal=(place,)), seconds=28))
-        await until_left(tooling, 1)
+        await until(lambda: tooling.left == 1)
         assert not slow.done()
         fast = await tooling.registry.invoke("http_fetch", {"url": f"{there.url}/fast"}, context=context)
         assert "/fast" in str(fast.output)
         go_on.set()
         assert "/slow" in str((await slow).output)
-        await until_left(tooling, 0)
+        await until(lambda: tooling.left == 0)
         await tooling.aclose()

@@ -13,7 +13,7 @@ from execution_platform.exceptions import RateLimited
 from execution_platform.limits.limiter import TICK_SECONDS, Admission, Limiter
 from execution_platform.limits.table import LimitTable
 from execution_platform.replicas.link import RedisLink
-from loops import in_loop
+from loops import in_loop, until
 
 START = 1_700_000_000.0
 
@@ -181,9 +181,7 @@ async def test_without_redis_each_replica_takes_its_share_of_what_is_left() -> N
             for each in both:
                 for _ in range(30):
                     assert await each.ask() is not None
-            async with asyncio.timeout(5):
-                while both[0].link.replicas != 2:
-                    await asyncio.sleep(0.01)
+            await until(lambda: both[0].link.replicas == 2, within=5)
             redis.stop()
             for _ in range(3):
                 time.now += 5
@@ -284,6 +282,4 @@ async def test_names_that_come_and_go_are_kept_in_bounds() -> None:
 
 async def up(both: list[Replica]) -> None:
     """Wait until every link is up; 5 s is the promise, the timeout of the test the proof."""
-    async with asyncio.timeout(5):
-        while not all(each.link.up for each in both):
-            await asyncio.sleep(0.01)
+    await until(lambda: all(each.link.up for each in both), within=5)

@@ -43,7 +43,7 @@ async def test_no_answer_reaches_another_command_when_commands_are_cancelled_at_
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if not link.up:
-            await until(lambda: link.up)
+            await until(lambda: link.up, within=SOON)
     assert answered > 500
     assert foreign == 0
     await link.stop()
@@ -65,7 +65,7 @@ async def test_a_redis_that_hangs_costs_one_command_and_then_nothing() -> None:
                 with suppress(StoreDown):
                     await link.command("PING")
         server.resume()
-        await until(lambda: link.up)
+        await until(lambda: link.up, within=SOON)
         assert await link.command("PING") == b"PONG"
         await link.stop()
 
@@ -101,13 +101,10 @@ async def test_replicas_are_counted_while_they_live(redis_client: plain.Redis, r
     links = [RedisLink(redis_server.url) for _ in range(3)]
     for link in links:
         await link.start()
-    async with asyncio.timeout(SOON):  # told at once, long before the next beat
-        while [link.replicas for link in links] != [3, 3, 3]:
-            await asyncio.sleep(0.001)
+    # told at once, long before the next beat
+    await until(lambda: [link.replicas for link in links] == [3, 3, 3], within=SOON)
     await links[0].stop()
-    async with asyncio.timeout(SOON):
-        while [link.replicas for link in links[1:]] != [2, 2]:
-            await asyncio.sleep(0.001)
+    await until(lambda: [link.replicas for link in links[1:]] == [2, 2], within=SOON)
     assert redis_client.zcard(key("replicas")) == 2
     for link in links[1:]:
         await link.stop()
@@ -122,8 +119,8 @@ async def test_a_stall_of_the_process_is_not_held_against_redis(
     await link.start()
     asked = asyncio.create_task(link.command("BLPOP", "nothing", 0.02))
     await asyncio.sleep(0.005)
-    until = time.monotonic() + 0.2
-    while time.monotonic() < until:  # nobody else runs, as in a long callback
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:  # nobody else runs, as in a long callback
         pass
     assert await asked is None
     assert link.up

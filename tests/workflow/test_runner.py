@@ -12,7 +12,7 @@ from execution_platform.exceptions import ConfigError, RouterError
 from execution_platform.workflow import journal as journals
 from execution_platform.workflow.journal import Begun, Ended, Journal
 from execution_platform.workflow.report import markdown, report
-from loops import in_loop
+from loops import in_loop, until
 from working import Bench, phase, workflow
 
 
@@ -94,9 +94,9 @@ async def test_an_interruption_leaves_the_phase_to_whoever_goes_on(tmp_path: Pat
     flow = workflow({"a": phase("x"), "b": phase("y")})
     with bench.begin(flow) as journal:
         task = asyncio.get_running_loop().create_task(bench.carry_out(flow, journal))
-        async with asyncio.timeout(5):
-            while not any(isinstance(line, Begun) and line.phase == "b" for line in journal.story.lines):
-                await asyncio.sleep(0)
+        await until(
+            lambda: any(isinstance(line, Begun) and line.phase == "b" for line in journal.story.lines), within=5
+        )
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
