@@ -45,6 +45,10 @@ def main() -> int:
     unknown = set(chosen) - set(MEASURES)
     if unknown:
         parser.error(f"--only: {', '.join(sorted(unknown))} is not one of {', '.join(MEASURES)}")
+    if options.write and (options.only or options.short or options.share != 1.0):
+        parser.error(
+            "--write: the reference shows the whole table, measured in full; leave out --only, --short and --share"
+        )
     console = Console(highlight=False, soft_wrap=True)
     rows: list[Row] = []
     started = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from dataclasses import dataclass, field
+from statistics import median
 from urllib.parse import urlsplit
 
 from capacity.upstream import Ask
@@ -108,9 +109,11 @@ class Driver:
         except OSError:
             shot.ended = time.perf_counter() - shot.begun
             return shot
+        leaving = loop.call_later(patience if leave_after is None else leave_after, client.transport.abort)
         try:
-            await asyncio.wait((client.done,), timeout=patience if leave_after is None else leave_after)
+            await client.done
         finally:
+            leaving.cancel()
             client.transport.abort()
         shot.ended = shot.ended or time.perf_counter() - shot.begun
         return shot
@@ -160,3 +163,8 @@ def quantile(values: list[float], share: float) -> float:
     """The value below which this share lies; 0 of nothing."""
     found = sorted(values)
     return found[min(len(found) - 1, int(share * len(found)))] if found else 0.0
+
+
+def usual(windows: list[list[Shot]]) -> float:
+    """The p99 of whole requests in the median window: what the machine does by itself is in few of them."""
+    return median(quantile([shot.ended for shot in shots], 0.99) for shots in windows)

@@ -5,9 +5,10 @@ import signal
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from statistics import median
 
-from capacity.driver import Driver, Shot, quantile
+import uvloop
+
+from capacity.driver import Driver, Shot, quantile, usual
 from capacity.scene import MIB, Row, Scale, scene
 from capacity.upstream import Ask
 
@@ -39,7 +40,7 @@ def drain(scale: Scale) -> Iterator[Row]:
             await asyncio.to_thread(stage.gateway.wait, 35)
             return shots, red, await driver.fire(driver.request(Ask()))
 
-        shots, red, after = asyncio.run(go())
+        shots, red, after = uvloop.run(go())
         status = stage.gateway.process.returncode  # type: ignore[union-attr]
     dropped = sum(not shot.is_good for shot in shots)
     yield Row("R2 T4", f"SIGTERM among {len(shots):,} streams, limits 1:10: dropped", f"{dropped}", "0", dropped == 0)
@@ -85,9 +86,9 @@ def readers(scale: Scale) -> Iterator[Row]:
             beside = await beside_task
             for transport in stuck:
                 transport.abort()
-            return most - before, closed, max(alone, await windows(), key=_usual), beside
+            return most - before, closed, max(alone, await windows(), key=usual), beside
 
-        grown, closed, alone, beside = asyncio.run(go())
+        grown, closed, alone, beside = uvloop.run(go())
     most = bound * 65 / 60 + 1
     yield Row(
         "R15 T6", f"{count} clients that never read: memory", f"+{grown / MIB:.0f} MiB", "< 100 MiB", grown < 100 * MIB
@@ -99,7 +100,7 @@ def readers(scale: Scale) -> Iterator[Row]:
         f"<= {most:.1f} s",
         closed <= most,
     )
-    one, other = _usual(alone) * 1000, _usual(beside) * 1000
+    one, other = usual(alone) * 1000, usual(beside) * 1000
     failed = sum(not shot.is_good for window in beside for shot in window)
     got = f"{one:.1f} -> {other:.1f} ms, {failed} failed"
     what = "p99 of others meanwhile, median of 3"
@@ -127,7 +128,7 @@ def crowd(scale: Scale) -> Iterator[Row]:
             base, shots = running.result()
             return base, shots, most
 
-        base, shots, most = asyncio.run(go())
+        base, shots, most = uvloop.run(go())
     failed = sum(not shot.is_good for shot in shots)
     yield Row("R17", f"{len(shots):,} streams at once: failed", f"{failed}", "0", failed == 0)
     first = _p99([shot.first for shot in shots]) - _p99([shot.first for shot in base])
@@ -137,10 +138,6 @@ def crowd(scale: Scale) -> Iterator[Row]:
     late = _p99(_lateness(shots, ask.gap)) - _p99(_lateness(base, ask.gap))
     yield Row("R17", "time between two events, p99, added", _ms(late), "<= 25 ms", late <= 0.025)
     yield Row("R17", "memory of the process", f"{most / MIB:.0f} MiB", "<= 150 MiB", most <= 150 * MIB)
-
-
-def _usual(windows: list[list[Shot]]) -> float:
-    return median(_p99([shot.ended for shot in shots]) for shots in windows)
 
 
 def _p99(values: list[float]) -> float:

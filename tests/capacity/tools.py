@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import aiohttp
+import uvloop
 
 from capacity.driver import quantile
 from capacity.scene import Row, Scale
@@ -28,8 +29,8 @@ _TURNS = 2
 def tools(scale: Scale) -> Iterator[Row]:
     """Calls by `/v1/tools/invoke`, one after the other and fifty at once; then a hundred runs, each with turns and files of its own."""
     with ChildGateway({"tools": {"exec": {"enabled": True}}}) as gateway:
-        yield from asyncio.run(_calls(gateway.url, scale))
-    yield asyncio.run(_runs(scale))
+        yield from uvloop.run(_calls(gateway.url, scale))
+    yield uvloop.run(_runs(scale))
 
 
 async def _calls(url: str, scale: Scale) -> list[Row]:

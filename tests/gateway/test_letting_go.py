@@ -13,7 +13,8 @@ from execution_platform.router.attempt import Attempt
 from execution_platform.router.chain import Run
 from execution_platform.runtime import books
 from execution_platform.runtime.call import Call
-from execution_platform.testing import Cut, FakeUpstream, Script, Stall, Status, Text
+from execution_platform.spi.events import PartDelta
+from execution_platform.testing import Cut, FakeUpstream, Gate, Script, Stall, Status, Text
 from gateway.watching import streaming, with_pulse
 from loops import until
 from serving import MODELS, Served, chat_body, serving, three_vendors
@@ -26,6 +27,11 @@ def kept() -> Counter[str]:
     gc.collect()
     of_requests = (Call, Attempt, Run, ExecutionPlatformError)
     return Counter(kind.__name__ for kind in map(type, gc.get_objects()) if issubclass(kind, of_requests))
+
+
+def told() -> int:
+    """How many events with a piece of an answer are alive."""
+    return sum(isinstance(each, PartDelta) for each in gc.get_objects())
 
 
 async def finished(gateway: Served) -> None:
@@ -117,5 +123,25 @@ def test_who_watches_streams_does_not_keep_the_last_of_them(tmp_path: Path, monk
                 await until(lambda: all(each.ticks > 2 for each in gateway.gateway.state.books.running.values()))
             await finished(gateway)
             await until(lambda: kept() <= before)
+
+    asyncio.run(run())
+
+
+def test_events_that_were_passed_on_are_not_kept_while_the_rest_is_awaited(tmp_path: Path) -> None:
+    """Thousands of streams wait at any time: what each has told already would fill the memory, and the collector's time."""
+
+    async def run() -> None:
+        async with FakeUpstream() as upstream, serving(tmp_path, three_vendors(upstream)) as gateway:
+            before = told()
+            gate = Gate()
+            stalls = [Stall(after=1, of="content", gate=gate), Stall(after=2, of="content")]
+            upstream.script(Script(Text("one two three"), faults=stalls))
+            path, body = chat_body("anthropic", "hello", MODELS["openai_chat"], stream=True)
+            async with streaming(gateway, path, body) as answer:
+                # One batch that was held back until the stream was sure, and one that came later.
+                await answer.until(b"one")
+                gate.release()
+                await answer.until(b"two")
+                await until(lambda: told() <= before)
 
     asyncio.run(run())

@@ -18,6 +18,8 @@ _LOOK = 64 * 1024
 """Bytes of a request that are looked at; a longer one is refused in the usual way."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_MORE = getattr(socket, "MSG_MORE", 0)
+"""Linux': what is sent waits for what comes after it."""
 _PAUSE = 0.1
 """Seconds in which nobody is taken after the machine had nothing left for another connection."""
 
@@ -92,7 +94,8 @@ class Greeter:
         with sock, suppress(OSError):
             # What was not read would make the end of the connection a reset, which may overtake the answer.
             sock.recv_into(buffer, size)
-            sock.send(answer)
+            # One packet with the end of the connection, for which the client is woken once.
+            sock.send(answer, _MORE)
         return True
 
     async def _serve(self, sock: socket.socket) -> None:

@@ -257,9 +257,8 @@ class WireProvider:
                 return
             decoder = self.dialect.stream_decoder(upstream)
             async for data in reply.chunks():
-                events = decoder.feed(data)
-                if events:
-                    yield events
+                # Not a name for the batch, which would keep it until the next read.
+                yield decoder.feed(data)
             tail = decoder.close()
             if tail:
                 yield tail

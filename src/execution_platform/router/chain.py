@@ -333,6 +333,11 @@ class Committed:
     held: list[Event]
     rest: AsyncIterator[Sequence[Event]]
 
+    def take(self) -> list[Event]:
+        """What was held back, once: events that were passed on are not kept for as long as the stream lasts."""
+        held, self.held = self.held, []
+        return held
+
     async def aclose(self) -> None:
         """Close the upstream."""
         await aclose(self.rest)

@@ -58,7 +58,7 @@ class RoutedClient:
 
         tried, committed = await first_to_commit(route.targets, attempt, self._router.run(route))
         try:
-            for event in committed.held:
+            for event in committed.take():
                 yield event
             async for batch in committed.rest:
                 for event in batch:

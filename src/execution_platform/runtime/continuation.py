@@ -195,7 +195,7 @@ async def events_of(call: Call, attempt: Attempt, committed: Committed) -> Async
 
 async def _batches(committed: Committed) -> AsyncIterator[Sequence[Event]]:
     """All batches; a failure among the events is raised after what came before it."""
-    held = committed.held
+    held = committed.take()
     if held:
         yield held
     async for batch in committed.rest:

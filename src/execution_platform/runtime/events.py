@@ -36,7 +36,7 @@ async def _watched(call: Call, tried: Attempt, committed: Committed) -> AsyncGen
     watch = Watch(call, tried)
     call.outcome.first_content = time.perf_counter()
     try:
-        held = watch.events(committed.held)
+        held = watch.events(committed.take())
         if tried.metered.finished:
             enter_end(call)
         yield held

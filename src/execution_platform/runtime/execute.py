@@ -290,7 +290,7 @@ async def _encode_rest(
     continued = 0
     try:
         if batches is committed.rest:
-            first = encoder.send(watch.events(committed.held))
+            first = encoder.send(watch.events(committed.take()))
             if attempt.metered.finished:
                 enter_end(call)
             yield first
@@ -300,6 +300,7 @@ async def _encode_rest(
                 continued = outcome.continued
                 mark = _other_hand(call, downstream, watch)
             data = mark + encoder.send(watch.events(batch))
+            del batch  # not kept while the client reads
             if outcome.metered.finished:
                 enter_end(call)
             if data:
