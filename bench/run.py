@@ -95,7 +95,7 @@ class Bench:
                     self.failures.append(
                         f"{row.title}, {server.name}: {cost.errors} of {cost.requests} requests failed"
                     )
-        rounds.sort(key=lambda costs: costs.get(GATEWAY, 0.0) / costs.get(BARE, 1.0))
+        rounds.sort(key=lambda costs: costs.get(GATEWAY, 0.0) / (costs.get(BARE) or 1.0))
         row.values.update(rounds[ROUNDS // 2])
 
     def all(self) -> list[Server]:

@@ -1,6 +1,5 @@
 """A change of the configuration reaches every process that serves it, whichever of them was told."""
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -113,10 +112,10 @@ async def test_replicas_hear_of_reloads_and_rollbacks_through_redis(
             assert (await one.post("/v1/config/reload", {})).status == 200
             after = await _config(one)
             assert after != before
-            async with asyncio.timeout(5):
-                while await _config(other) != after:
-                    await asyncio.sleep(0.01)
+
+            async def follows(gateway: Served, version: str) -> bool:
+                return await _config(gateway) == version
+
+            await until(lambda: follows(other, after), within=5)
             assert (await other.post("/v1/config/rollback", {"version": before})).status == 200
-            async with asyncio.timeout(5):
-                while await _config(one) != before:
-                    await asyncio.sleep(0.01)
+            await until(lambda: follows(one, before), within=5)

@@ -195,9 +195,8 @@ async def events_of(call: Call, attempt: Attempt, committed: Committed) -> Async
 
 async def _batches(committed: Committed) -> AsyncIterator[Sequence[Event]]:
     """All batches; a failure among the events is raised after what came before it."""
-    held = committed.take()
-    if held:
-        yield held
+    if committed.held:
+        yield committed.take()
     async for batch in committed.rest:
         for place, event in enumerate(batch):
             if isinstance(event, Failed):

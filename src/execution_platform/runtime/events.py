@@ -36,10 +36,10 @@ async def _watched(call: Call, tried: Attempt, committed: Committed) -> AsyncGen
     watch = Watch(call, tried)
     call.outcome.first_content = time.perf_counter()
     try:
-        held = watch.events(committed.take())
+        seen = watch.events(committed.take())
         if tried.metered.finished:
             enter_end(call)
-        yield held
+        yield seen
         async for batch in committed.rest:
             seen = watch.events(batch)
             if tried.metered.finished:

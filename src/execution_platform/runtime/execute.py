@@ -290,10 +290,10 @@ async def _encode_rest(
     continued = 0
     try:
         if batches is committed.rest:
-            first = encoder.send(watch.events(committed.take()))
+            data = encoder.send(watch.events(committed.take()))
             if attempt.metered.finished:
                 enter_end(call)
-            yield first
+            yield data
         async for batch in batches:
             mark = b""
             if outcome.continued != continued:
