@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from capacity.rates import leavers, neighbour, overhead, overload, reloads, soak
+from capacity.beside import neighbour, readers
+from capacity.rates import leavers, overhead, overload, reloads, soak
 from capacity.scene import Row, Scale
-from capacity.streams import crowd, drain, readers
+from capacity.streams import crowd, drain
 from capacity.tools import tools
 from execution_platform import _json
 

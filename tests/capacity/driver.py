@@ -4,7 +4,6 @@ import asyncio
 import socket
 import time
 from dataclasses import dataclass, field
-from statistics import median
 from urllib.parse import urlsplit
 
 from capacity.upstream import Ask
@@ -163,8 +162,3 @@ def quantile(values: list[float], share: float) -> float:
     """The value below which this share lies; 0 of nothing."""
     found = sorted(values)
     return found[min(len(found) - 1, int(share * len(found)))] if found else 0.0
-
-
-def usual(windows: list[list[Shot]]) -> float:
-    """The p99 of whole requests in the median window: what the machine does by itself is in few of them."""
-    return median(quantile([shot.ended for shot in shots], 0.99) for shots in windows)

@@ -1,4 +1,4 @@
-"""Requests at a rate: beyond what the processor bears (R18), beside a slow provider (R6), through reloads (R20), for long (R19)."""
+"""Requests at a rate: beyond what the processor bears (R18), through reloads (R20), for long (R19)."""
 
 import asyncio
 import random
@@ -10,10 +10,9 @@ from statistics import median
 
 import uvloop
 
-from capacity.driver import Driver, Shot, quantile, usual
+from capacity.driver import Driver, Shot, quantile
 from capacity.scene import MIB, Row, Scale, config, scene
 from capacity.upstream import Ask
-from child import ChildGateway
 
 _LONG = Ask(frames=500)
 """A stream that has to be translated frame by frame: what makes the gateway's processor the bottleneck, and not the client's."""
@@ -78,46 +77,6 @@ def _failures(shots: list[Shot]) -> str:
     """How many, and of which status; 0 is a connection without an answer, 200 an answer without its end."""
     each = Counter(shot.status for shot in shots)
     return f"{len(shots)}" + "".join(f", {count} with {status}" for status, count in sorted(each.items()))
-
-
-def neighbour(scale: Scale) -> Iterator[Row]:
-    """One provider takes a minute for an answer, five hundred are waited for; another one is asked 100 times a second.
-
-    Two processes are asked at the same time, of which one waits: what the machine does by itself is in both.
-    """
-    count, turns = scale.count(500), 5
-    with scene(scale) as stage, ChildGateway(config(stage.upstream_url)) as second:
-        urls = [stage.url, second.url]
-        slow, quick = ([Driver(url, f"{name}/gpt-4o") for url in urls] for name in ("openai", "other"))
-        waiting, asked = (slow[0].request(Ask(delay=60), stream=False), quick[0].request(Ask(), stream=False))
-
-        async def window() -> list[list[Shot]]:
-            return await asyncio.gather(*(driver.at_rate(asked, 100, scale.seconds(3)) for driver in quick))
-
-        async def go() -> tuple[list[list[Shot]], list[list[Shot]]]:
-            await window()
-            alone: list[list[Shot]] = []
-            beside: list[list[Shot]] = []
-            for driver in slow:
-                tasks = [asyncio.ensure_future(driver.fire(waiting, patience=60)) for _ in range(count)]
-                while (await asyncio.to_thread(stage.stats))["open"] < count:
-                    await asyncio.sleep(0.05)
-                for _ in range(turns):
-                    for shots, other in zip(await window(), slow, strict=True):
-                        (beside if other is driver else alone).append(shots)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                while (await asyncio.to_thread(stage.stats))["open"]:
-                    await asyncio.sleep(0.05)
-            return alone, beside
-
-        alone, beside = uvloop.run(go())
-    one, other = (usual(windows) * 1000 for windows in (alone, beside))
-    failed = sum(len(shots) - len(_good(shots)) for shots in beside)
-    what = f"p99 of a provider beside {count} waiting requests of another, median of {2 * turns}"
-    got = f"{one:.1f} -> {other:.1f} ms, {failed} failed"
-    yield Row("R6", what, got, "0 failed, < 10 % more", not failed and other < one * 1.1)
 
 
 def reloads(scale: Scale) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Many streams at once: how they end with the process (R2), who never reads them (R15), what a thousand of them cost (R17)."""
+"""Many streams at once: how they end with the process (R2), what a thousand of them cost (R17)."""
 
 import asyncio
 import signal
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import uvloop
 
-from capacity.driver import Driver, Shot, quantile, usual
+from capacity.driver import Driver, Shot, quantile
 from capacity.scene import MIB, Row, Scale, scene
 from capacity.upstream import Ask
 
@@ -51,60 +51,6 @@ def drain(scale: Scale) -> Iterator[Row]:
         else f"status {status}, {after.status}"
     )
     yield Row("R2", "after the last stream the process has", told, "ended", (status, after.status) == (0, 0))
-
-
-def readers(scale: Scale) -> Iterator[Row]:
-    """Clients that ask for sixteen megabytes and read nothing; the bound on their patience is one tenth of the shipped one."""
-    count, bound = scale.count(500), 6.0
-    with scene(scale, limits={"write_seconds": bound}) as stage:
-        driver = Driver(stage.url)
-        quick = driver.request(Ask(), stream=False)
-
-        async def windows() -> list[list[Shot]]:
-            # The median of three: what the machine does by itself is in one of them.
-            return [await driver.at_rate(quick, 150, 1.2) for _ in range(3)]
-
-        async def go() -> tuple[int, float, list[list[Shot]], list[list[Shot]]]:
-            await driver.at_rate(quick, 150, 2)
-            alone = await windows()
-            before = await asyncio.to_thread(stage.resident)
-            wanted = driver.request(Ask(frames=1000, pad=16_000))
-            begun = time.perf_counter()
-            stuck = [await driver.never_read(wanted) for _ in range(count)]
-            most, moved = 0, begun
-            # Once the buffers are full nothing moves any more, and that is the time that is measured.
-            await asyncio.sleep(2)
-            beside_task = asyncio.ensure_future(windows())
-            while (await asyncio.to_thread(stage.stats))["open"]:
-                now = await asyncio.to_thread(stage.resident)
-                if now > most + MIB:
-                    most, moved = now, time.perf_counter()
-                if time.perf_counter() - begun > 5 * bound:
-                    break
-                await asyncio.sleep(0.1)
-            closed = time.perf_counter() - moved
-            beside = await beside_task
-            for transport in stuck:
-                transport.abort()
-            return most - before, closed, max(alone, await windows(), key=usual), beside
-
-        grown, closed, alone, beside = uvloop.run(go())
-    most = bound * 65 / 60 + 1
-    yield Row(
-        "R15 T6", f"{count} clients that never read: memory", f"+{grown / MIB:.0f} MiB", "< 100 MiB", grown < 100 * MIB
-    )
-    yield Row(
-        "R15 T6",
-        f"the last of them is closed after nothing moved for {bound:g} s",
-        f"{closed:.1f} s",
-        f"<= {most:.1f} s",
-        closed <= most,
-    )
-    one, other = usual(alone) * 1000, usual(beside) * 1000
-    failed = sum(not shot.is_good for window in beside for shot in window)
-    got = f"{one:.1f} -> {other:.1f} ms, {failed} failed"
-    what = "p99 of others meanwhile, median of 3"
-    yield Row("R15", what, got, "0 failed, + 10 %", not failed and other <= one * 1.1)
 
 
 def crowd(scale: Scale) -> Iterator[Row]:

@@ -1,0 +1,130 @@
+"""What others see of a process that bears something: clients that never read (R15), a provider that is slow (R6).
+
+Two processes are asked at the same time, of which one bears it, and then the other: what the machine does by itself is in both.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import uvloop
+
+from capacity.driver import Driver, Shot, quantile
+from capacity.scene import MIB, Row, Scale, Scene, config, scene
+from capacity.upstream import Ask
+from child import ChildGateway
+
+
+class _Others:
+    """Those who ask two processes for short answers, window by window."""
+
+    def __init__(self, pair: tuple[Scene, Scene], model: str, per_second: float, seconds: float) -> None:
+        self._drivers = [Driver(stage.url, model) for stage in pair]
+        self._pair = pair
+        self._request = self._drivers[0].request(Ask(), stream=False)
+        self._per_second, self._seconds = per_second, seconds
+        self._alone: list[list[Shot]] = []
+        self._beside: list[list[Shot]] = []
+
+    async def window(self) -> list[list[Shot]]:
+        """Both, for so long."""
+        return await asyncio.gather(
+            *(driver.at_rate(self._request, self._per_second, self._seconds) for driver in self._drivers)
+        )
+
+    async def ask(self, windows: int, bearing: Scene) -> None:
+        """So many windows, while this process bears something."""
+        for _ in range(windows):
+            for stage, shots in zip(self._pair, await self.window(), strict=True):
+                (self._beside if stage is bearing else self._alone).append(shots)
+
+    def row(self, promise: str, what: str) -> Row:
+        """The p99 in the median window without and with it: less than a tenth more, and nobody failed."""
+        one, other = (
+            1000 * median(quantile([shot.ended for shot in shots], 0.99) for shots in windows)
+            for windows in (self._alone, self._beside)
+        )
+        failed = sum(not shot.is_good for shots in self._beside for shot in shots)
+        return Row(
+            promise,
+            f"{what}, median of {len(self._beside)}",
+            f"{one:.1f} -> {other:.1f} ms, {failed} failed",
+            "0 failed, < 10 % more",
+            not failed and other < one * 1.1,
+        )
+
+
+@contextlib.contextmanager
+def _pair(scale: Scale, **more: object) -> Iterator[tuple[Scene, Scene]]:
+    """Two processes with this configuration before one upstream."""
+    with scene(scale, **more) as one, ChildGateway(config(one.upstream_url, **more)) as second:
+        yield one, Scene(second, one.upstream_url, scale)
+
+
+def readers(scale: Scale) -> Iterator[Row]:
+    """Clients that ask for sixteen megabytes and read nothing; the bound on their patience is one tenth of the shipped one."""
+    count, bound = scale.count(500), 6.0
+    with _pair(scale, limits={"write_seconds": bound}) as pair:
+        others = _Others(pair, "fast", 150, 1.2)
+
+        async def bear(stage: Scene) -> tuple[int, float]:
+            """By how much memory grows, and how long they stay once nothing moves."""
+            driver = Driver(stage.url)
+            wanted = driver.request(Ask(frames=1000, pad=16_000))
+            before, begun = await asyncio.to_thread(stage.resident), time.perf_counter()
+            stuck = [await driver.never_read(wanted) for _ in range(count)]
+            most, moved = 0, begun
+            # Once the buffers are full nothing moves any more, and that is the time that is measured.
+            await asyncio.sleep(2)
+            asking = asyncio.ensure_future(others.ask(3, stage))
+            while (await asyncio.to_thread(stage.stats))["open"] and time.perf_counter() - begun < 5 * bound:
+                now = await asyncio.to_thread(stage.resident)
+                if now > most + MIB:
+                    most, moved = now, time.perf_counter()
+                await asyncio.sleep(0.1)
+            closed = time.perf_counter() - moved
+            await asking
+            for transport in stuck:
+                transport.abort()
+            return most - before, closed
+
+        async def go() -> list[tuple[int, float]]:
+            await others.window()
+            return [await bear(stage) for stage in pair * 2]
+
+        grown, closed = map(max, zip(*uvloop.run(go()), strict=True))
+    got = f"+{grown / MIB:.0f} MiB"
+    yield Row("R15 T6", f"{count} clients that never read: memory", got, "< 100 MiB", grown < 100 * MIB)
+    most = bound * 65 / 60 + 1
+    what = f"the last of them is closed after nothing moved for {bound:g} s"
+    yield Row("R15 T6", what, f"{closed:.1f} s", f"<= {most:.1f} s", closed <= most)
+    yield others.row("R15", "p99 of others meanwhile")
+
+
+def neighbour(scale: Scale) -> Iterator[Row]:
+    """One provider takes a minute for an answer, five hundred are waited for; another one is asked 100 times a second."""
+    count = scale.count(500)
+    with _pair(scale) as pair:
+        others = _Others(pair, "other/gpt-4o", 100, scale.seconds(3))
+
+        async def open_at_the_upstream(wanted: int) -> None:
+            while (await asyncio.to_thread(pair[0].stats))["open"] != wanted:
+                await asyncio.sleep(0.05)
+
+        async def go() -> None:
+            await others.window()
+            for stage in pair:
+                driver = Driver(stage.url, "openai/gpt-4o")
+                waiting = driver.request(Ask(delay=60), stream=False)
+                tasks = [asyncio.ensure_future(driver.fire(waiting, patience=60)) for _ in range(count)]
+                await open_at_the_upstream(count)
+                await others.ask(5, stage)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await open_at_the_upstream(0)
+
+        uvloop.run(go())
+    yield others.row("R6", f"p99 of a provider beside {count} waiting requests of another")
