@@ -103,11 +103,11 @@ _GROUPS = {"calls": _calls, "process": _process, "kept": _kept}
 def measured() -> str:
     """What `make load` found, beside what is promised."""
     rows = _json.loads((Path(__file__).parent / "_measured.json").read_bytes())
-    found = cast("list[tuple[str, str, str, str, bool]]", rows)
+    found = cast("list[tuple[str, str, str, str, bool, str]]", rows)
     marks = {True: "ok", False: "**not kept**"}
     return table(
-        ("promise", "measured", "result", "promised", ""),
-        ((promise, what, got, wanted, marks[kept]) for promise, what, got, wanted, kept in found),
+        ("promise", "measured", "result", "promised", "", "taken away"),
+        ((promise, what, got, wanted, marks[kept], taken) for promise, what, got, wanted, kept, taken in found),
     )
 
 

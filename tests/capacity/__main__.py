@@ -51,21 +51,36 @@ def main() -> int:
             "--write: the reference shows the whole table, measured in full; leave out --only, --short and --share"
         )
     console = Console(highlight=False, soft_wrap=True)
-    rows: list[Row] = []
+    rows: list[tuple[Row, str]] = []
     started = time.monotonic()
     # The clients' own pauses are not the gateway's; what they leave in circles is small.
     gc.disable()
     for name in chosen:
-        for row in MEASURES[name](Scale(_SHORT if options.short else options.share)):
-            rows.append(row)
+        busy, stolen = _ticks()
+        found = list(MEASURES[name](Scale(_SHORT if options.short else options.share)))
+        busy, stolen = (after - before for after, before in zip(_ticks(), (busy, stolen), strict=True))
+        taken = f"{100 * stolen / max(1, busy + stolen):.0f} %"
+        for row in found:
+            rows.append((row, taken))
             mark = "[green]ok [/]" if row.is_kept else "[red]RED[/]"
-            console.print(f"{mark} {row.promise:6} {row.what:78} {row.got:>28}  target {row.promised}")
-    kept = sum(row.is_kept for row in rows)
+            console.print(
+                f"{mark} {row.promise:6} {row.what:78} {row.got:>28}  target {row.promised}; {taken} taken away"
+            )
+    kept = sum(row.is_kept for row, _ in rows)
     console.print(f"\n{kept} of {len(rows)} as promised; {time.monotonic() - started:.0f} s")
     if options.write:
-        table = [[row.promise, row.what, row.got, row.promised, row.is_kept] for row in rows]
+        table = [[row.promise, row.what, row.got, row.promised, row.is_kept, taken] for row, taken in rows]
         FILE.write_text(_json.pretty(table) + "\n", encoding="utf-8")
     return 0 if kept == len(rows) else 1
+
+
+def _ticks() -> tuple[int, int]:
+    """What all processors did since the machine started, and what they would have done had a hypervisor not taken them away.
+
+    `/proc/stat`, proc(5): user, nice, system, idle, iowait, irq, softirq, steal.
+    """
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return user + nice + system + irq + softirq, steal
 
 
 if __name__ == "__main__":
