@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def _ticks() -> tuple[int, int]:
-    """What all processors did since the machine started, and what they would have done had a hypervisor not taken them away.
+    """Of all processors since the machine started, in clock ticks: the time they worked, and the time a hypervisor took away from work.
 
     `/proc/stat`, proc(5): user, nice, system, idle, iowait, irq, softirq, steal.
     """
